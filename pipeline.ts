@@ -1,0 +1,105 @@
+import {
+  changelogTopicFor,
+  deadTopicFor,
+  lateTopicFor,
+  type StageName,
+  stageName,
+  type TopicName,
+  topicName,
+} from "./streams/index.ts";
+
+/**
+ * All topics and stages of Weir on one page. Topic creation, the registry subjects, the docs and the audit are derived
+ * from it.
+ */
+
+/** How a topic forgets: `delete` by size, `compact` keeps the last value of each key. */
+export type Cleanup = "delete" | "compact" | "compact,delete";
+
+export interface TopicDefinition {
+  readonly name: TopicName;
+  /** Avro record of the value: file `schemas/avro/<schema>.avsc`, subject `<topic>-value`. Null: bytes of the runtime. */
+  readonly schema: string | null;
+  readonly cleanup: Cleanup;
+}
+
+export interface StageDefinition {
+  readonly name: StageName;
+  /** Null: the stage reads from outside Kafka. */
+  readonly input: TopicName | null;
+  readonly outputs: readonly TopicName[];
+  /** Outputs that are keyed anew: many writers a partition, each a source with its own clock. */
+  readonly rekeyed: readonly TopicName[];
+  /** Stages without one keep their progress where their output lives (the lake: in its objects). */
+  readonly changelog: boolean;
+}
+
+export const topics = {
+  kinesisDead: topicName("kinesis.dead"),
+  checkpoints: topicName("ingest.checkpoints"),
+  logsRaw: topicName("logs.raw"),
+  features: topicName("features"),
+  predictions: topicName("predictions"),
+  anomalies: topicName("anomalies"),
+  anomaliesByGroup: topicName("anomalies.by-group"),
+  incidents: topicName("incidents"),
+  explanations: topicName("explanations"),
+  routing: topicName("routing"),
+} as const;
+
+const stage = (
+  name: string,
+  input: TopicName | null,
+  outputs: TopicName[],
+  more: Partial<StageDefinition> = {},
+): StageDefinition => ({
+  name: stageName(name),
+  input,
+  outputs,
+  rekeyed: [],
+  changelog: input !== null,
+  ...more,
+});
+
+const t = topics;
+
+export const stages = {
+  bridge: stage("bridge", null, [t.logsRaw, t.checkpoints, t.kinesisDead], { rekeyed: [t.logsRaw] }),
+  features: stage("features", t.logsRaw, [t.features]),
+  score: stage("score", t.features, [t.predictions, t.anomalies, t.anomaliesByGroup], {
+    rekeyed: [t.anomaliesByGroup],
+  }),
+  incidents: stage("incidents", t.anomaliesByGroup, [t.incidents]),
+  explain: stage("explain", t.incidents, [t.explanations]),
+  lakeFeatures: stage("lake-features", t.features, [], { changelog: false }),
+  lakeRaw: stage("lake-raw", t.logsRaw, [], { changelog: false }),
+} as const;
+
+const data = (name: TopicName, schema: string, cleanup: Cleanup = "delete"): TopicDefinition => ({
+  name,
+  schema,
+  cleanup,
+});
+
+/** Every topic, the derived ones (dead letters, late events, changelogs) included. */
+export const topicDefinitions: readonly TopicDefinition[] = [
+  data(t.logsRaw, "log-batch"),
+  data(t.features, "feature-batch"),
+  data(t.predictions, "prediction-batch"),
+  data(t.anomalies, "anomaly"),
+  data(t.anomaliesByGroup, "anomaly-edge"),
+  data(t.incidents, "incident", "compact,delete"),
+  data(t.explanations, "explanation", "compact,delete"),
+  data(t.routing, "routing-config", "compact"),
+  data(t.checkpoints, "shard-checkpoint", "compact"),
+  data(t.kinesisDead, "dead-letter"),
+  ...Object.values(stages).flatMap((s) =>
+    s.input === null || !s.changelog
+      ? []
+      : [
+          data(deadTopicFor(s.input), "dead-letter"),
+          { name: changelogTopicFor(s.name), schema: null, cleanup: "compact" as const },
+        ],
+  ),
+  data(lateTopicFor(t.logsRaw), "dead-letter"),
+];

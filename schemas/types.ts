@@ -1,0 +1,262 @@
+// Generated from avro/*.avsc by `npm run generate`. Do not edit.
+
+export type EdgeKind = "anomaly" | "tick";
+
+/** The anomalies topic re-keyed by entity group, with the clocks of its writers. Internal. */
+export interface AnomalyEdge {
+  kind: EdgeKind;
+  /** score/<partition>. */
+  source: string;
+  clockMs: number;
+  anomaly: null | Anomaly;
+}
+
+export type AnomalyKind = "model" | "telemetry_silent";
+
+export interface FeatureContribution {
+  name: string;
+  value: number;
+  /** Share of this feature in the model's margin, log-odds. */
+  contribution: number;
+}
+
+export interface Evidence {
+  entity: string;
+  windowEndMs: number;
+  topic: string;
+  partition: number;
+  /** -1 where no record stands behind the row. */
+  firstOffset: number;
+  lastOffset: number;
+}
+
+/** One row over the threshold, or one entity that fell silent. */
+export interface Anomaly {
+  /** entity/windowEndMs/kind: the same on every replay. */
+  anomalyId: string;
+  kind: AnomalyKind;
+  entity: string;
+  entityGroup: string;
+  windowStartMs: number;
+  windowEndMs: number;
+  featureSet: string;
+  model: string;
+  modelVersion: string;
+  routingVersion: number;
+  score: number;
+  probability: number;
+  threshold: number;
+  topFeatures: FeatureContribution[];
+  evidence: Evidence;
+}
+
+/** Input that a stage could not use (<topic>.dead) or that came after its window closed (<topic>.late), with where it came from. */
+export interface DeadLetter {
+  code: string;
+  reason: string;
+  stage: string;
+  originTopic: string;
+  /** A Kafka partition or a Kinesis shard. */
+  originPartition: string;
+  /** A Kafka offset or a Kinesis sequence number. */
+  originOffset: string;
+  /** Empty where the bytes could not be taken apart. */
+  eventId: string;
+  timestampMs: number;
+  entity: string;
+  /** The input, cut at 900,000 bytes. */
+  bytes: Buffer;
+}
+
+export type ExplanationMode = "template" | "model";
+
+export interface Citation {
+  /** E1, E2, … */
+  id: string;
+  entity: string;
+  timestampMs: number;
+  topic: string;
+  partition: number;
+  offset: number;
+  text: string;
+  similarity: number;
+}
+
+export interface ExplanationTimings {
+  embeddingMs: number;
+  searchMs: number;
+  promptMs: number;
+  generationMs: number;
+  totalMs: number;
+}
+
+/** Why an incident happened, as far as the evidence tells. A later record of the same key replaces the earlier one. */
+export interface Explanation {
+  incidentId: string;
+  incidentRevision: number;
+  mode: ExplanationMode;
+  /** Name of the language model; empty for a template. */
+  model: string;
+  rootCause: string;
+  impact: string;
+  actions: string;
+  prevention: string;
+  citations: Citation[];
+  /** Share of sentences whose numbers, hosts and codes stand in the cited evidence. */
+  groundedness: number;
+  createdAtMs: number;
+  timings: ExplanationTimings;
+}
+
+/** Feature rows of one closed minute of one partition, sorted by entity, at most 512 rows. Every closed minute has at least one batch, empty if need be: it carries the watermark. */
+export interface FeatureBatch {
+  featureSet: string;
+  featureSetHash: string;
+  /** End (exclusive) of the windows these rows describe. */
+  windowEndMs: number;
+  /** The writer's clock: no later batch has a windowEndMs below it. */
+  watermarkMs: number;
+  /** 0-based number of this batch within its minute. */
+  chunk: number;
+  chunks: number;
+  entities: string[];
+  columns: number;
+  /** float32, little-endian, row-major, entities × columns; missing is NaN. */
+  matrix: Buffer;
+  /** float32 per row, 0 to 1. */
+  quality: Buffer;
+  /** Per row: first logs.raw offset of its newest minute with data; -1 if none. */
+  firstOffset: number[];
+  lastOffset: number[];
+  /** Entities that fell silent with this minute. */
+  silent: string[];
+}
+
+export type IncidentState = "open" | "update" | "resolved";
+
+export type Severity = "low" | "medium" | "high" | "critical";
+
+/** What people work on: anomalies of one entity group, joined over time. A later record of the same key replaces the earlier one. */
+export interface Incident {
+  incidentId: string;
+  /** Holds no timestamp: the same trouble of the same group has the same key. */
+  dedupKey: string;
+  state: IncidentState;
+  revision: number;
+  entityGroup: string;
+  members: string[];
+  severity: Severity;
+  /** cpu, memory, network, disk, errors, silence or mixed. */
+  type: string;
+  openedAtMs: number;
+  updatedAtMs: number;
+  resolvedAtMs: null | number;
+  /** Why this record was written: opened, member, escalated, recovered, silence. */
+  reason: string;
+  maxScore: number;
+  anomalyCount: number;
+  topFeatures: FeatureContribution[];
+  evidence: Evidence[];
+}
+
+export type SourceSign = "events" | "tick" | "open" | "close" | "idle";
+
+export interface LogEvent {
+  id: string;
+  timestampMs: number;
+  message: string;
+}
+
+/** Log events of one entity out of one source record, or a sign of life of the source itself (no events, empty entity). */
+export interface LogBatch {
+  kind: SourceSign;
+  /** The writer into this partition whose clock this is: <stream>@<created>/<shard>. */
+  source: string;
+  /** The source's clock after this record: its low bound of event time. */
+  clockMs: number;
+  /** When the source record arrived at the stream. */
+  arrivalMs: number;
+  /** Where in the source it stood. */
+  sequence: string;
+  account: string;
+  logGroup: string;
+  logStream: string;
+  entity: string;
+  events: LogEvent[];
+}
+
+export interface ModelRef {
+  name: string;
+  /** The version that answered. */
+  version: string;
+  /** triton, or built-in when the fallback scored. */
+  evaluator: string;
+}
+
+/** Scores of the rows of one FeatureBatch, in its order. Rows no routing version covers are left out; the watermark is forwarded all the same. */
+export interface PredictionBatch {
+  featureSet: string;
+  windowEndMs: number;
+  watermarkMs: number;
+  chunk: number;
+  chunks: number;
+  routingFamily: string;
+  /** -1 where no routing version was in force. */
+  routingVersion: number;
+  models: ModelRef[];
+  entities: string[];
+  /** uint8 per row: index into models. */
+  arm: Buffer;
+  /** float32 per row, calibrated: 0.85 is the operating point. */
+  score: Buffer;
+  /** float32 per row, calibrated probability of an anomaly. */
+  probability: Buffer;
+  /** float32 per row, what the model answered. */
+  raw: Buffer;
+  /** float32 per row: calibrated score of the other arm; NaN where it was not asked. */
+  shadow: Buffer;
+}
+
+export type RoutingMode = "split" | "shadow" | "canary" | "off";
+
+export interface RoutingArm {
+  model: string;
+  modelVersion: string;
+  /** Percent; all arms add up to 100. */
+  weight: number;
+}
+
+/** One version of how rows of a model family are spread over arms. Kept for ever. */
+export interface RoutingConfig {
+  family: string;
+  version: number;
+  mode: RoutingMode;
+  salt: string;
+  /** Window ends at or after this are routed by this version. */
+  effectiveFromMs: number;
+  arms: RoutingArm[];
+  author: string;
+  createdAtMs: number;
+}
+
+export type ShardState = "active" | "ended";
+
+/** How far one shard of one stream has been read, written in the transaction of its records. */
+export interface ShardCheckpoint {
+  stream: string;
+  /** A recreated stream reuses shard ids; its creation time tells them apart. */
+  streamCreatedMs: number;
+  shard: string;
+  state: ShardState;
+  /** Last sequence number read; empty: start at the trim horizon. */
+  sequence: string;
+  subSequence: number;
+  /** Events of the record after `sequence` already written, where one record spans transactions. */
+  eventIndex: number;
+  parents: string[];
+  children: string[];
+  clockMs: number;
+  arrivalMs: number;
+  /** events, control, dead, records since the shard was opened. */
+  counters: Record<string, number>;
+}

@@ -1,0 +1,90 @@
+import type { StoreName, TopicName } from "./names.ts";
+
+/** One decoded record as the runtime hands it to a processor. Offsets are safe integers. */
+export interface InputRecord<T> {
+  readonly topic: TopicName;
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: string | null;
+  readonly value: T;
+}
+
+/**
+ * What became of an input event. Every event of every record is counted in exactly one of these, in the transaction
+ * that passes its offset, so that `in = accepted + late + dead + duplicate + control` holds at any time.
+ */
+export type Outcome = "accepted" | "late" | "dead" | "duplicate" | "control";
+
+/** An event that cannot be used. The runtime adds stage, origin topic, partition and offset. */
+export interface Rejection {
+  readonly code: string;
+  readonly reason: string;
+  readonly eventId: string;
+  readonly timestampMs: number;
+  readonly entity: string;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Where a processor puts its results. Nothing leaves the process before the commit.
+ *
+ * A processor writes to its own partition number (edges are p → p); only a re-keyed edge, declared in `pipeline.ts`,
+ * names another partition.
+ */
+export interface Output {
+  /** `value` is encoded with the topic's registered schema; null is a tombstone. `timestampMs` is event time. */
+  send(topic: TopicName, key: string, value: unknown, timestampMs: number, partition?: number): void;
+  /** To `<input topic>.dead`, counted as dead. */
+  reject(rejection: Rejection): void;
+  /** To `<input topic>.late`, counted as late. */
+  late(rejection: Rejection): void;
+  /** Counts input events that were not rejected. */
+  count(outcome: "accepted" | "duplicate" | "control", events: number): void;
+}
+
+/**
+ * State of one task behind a changelog.
+ *
+ * Order of calls: `restore` for each live changelog record of this store, in log order, before the first `process`;
+ * then, for each commit, `flush` once. Never concurrently. After a failed commit the instance is thrown away and a
+ * new one restored.
+ */
+export interface StateStore {
+  readonly name: StoreName;
+  /** `value` null: the key was deleted. */
+  restore(key: string, value: Buffer | null): void;
+  /** Hands over every key changed since the last flush, at most 900,000 bytes a value; null deletes. */
+  flush(write: (key: string, value: Buffer | null) => void): void;
+  /** Live keys and an estimate of the memory they take. */
+  readonly size: { readonly keys: number; readonly bytes: number };
+}
+
+/**
+ * A pure step: records, state and time in, results out. No clock, no network, no randomness, no await.
+ *
+ * `process` is called once per record in offset order. A throw costs that record: it goes to the dead letters as
+ * `processor_error` after the task has been put back to its last commit, so a throw may leave state half written.
+ */
+export interface Processor<In> {
+  readonly stores: readonly StateStore[];
+  process(record: InputRecord<In>, out: Output): void;
+}
+
+/**
+ * A step with an effect on the outside that may be repeated (scoring, searching, writing text).
+ *
+ * Order of calls per batch: `plan` (pure, changes nothing), `perform` (the only await; retried by itself until its
+ * budget ends, then throws), `apply` (pure, once, in offset order). A crash between them repeats plan and perform.
+ */
+export interface EffectProcessor<In, Request, Reply> {
+  readonly stores: readonly StateStore[];
+  plan(records: readonly InputRecord<In>[]): Request;
+  perform(request: Request, signal: AbortSignal): Promise<Reply>;
+  apply(records: readonly InputRecord<In>[], reply: Reply, out: Output): void;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the runtime does not look into requests and replies
+export type AnyProcessor = Processor<any> | EffectProcessor<any, any, any>;
+
+export const isEffectProcessor = (p: AnyProcessor): p is EffectProcessor<unknown, unknown, unknown> => "plan" in p;
