@@ -21,7 +21,7 @@ export class SourceClocks {
   #watermarkMs: number;
 
   constructor(snapshot?: SourceClocksSnapshot) {
-    this.#watermarkMs = snapshot?.watermarkMs ?? Number.NEGATIVE_INFINITY;
+    this.#watermarkMs = snapshot?.watermarkMs ?? 0;
     for (const [id, s] of Object.entries(snapshot?.sources ?? {})) this.#sources.set(id, { ...s });
   }
 
@@ -50,7 +50,7 @@ export class SourceClocks {
   }
 
   clockOf(source: string): number {
-    return this.#sources.get(source)?.clockMs ?? Number.NEGATIVE_INFINITY;
+    return this.#sources.get(source)?.clockMs ?? 0;
   }
 
   /** The minimum clock of open, non-idle sources; stays where it was while there is none. */
