@@ -1,1 +1,2 @@
+export { Codecs, standaloneSchema, typeOf } from "./codec.ts";
 export type * from "./types.ts";

@@ -2,4 +2,5 @@ export * from "./clocks.ts";
 export * from "./errors.ts";
 export * from "./key-value-store.ts";
 export * from "./names.ts";
+export * from "./ports.ts";
 export * from "./processor.ts";

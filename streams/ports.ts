@@ -1,0 +1,90 @@
+import type { TopicName } from "./names.ts";
+
+/** One record as it lies in the log. Offsets are safe integers; buffers are views into the fetched bytes. */
+export interface RawRecord {
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+}
+
+export type Isolation = "read_committed" | "read_uncommitted";
+
+export interface FetchResult {
+  readonly records: readonly RawRecord[];
+  /** Where to read on: past control records and compaction gaps, so it moves even when `records` is empty. */
+  readonly nextOffset: number;
+  /** First offset that may not be read yet: last stable offset if read_committed, else the high watermark. */
+  readonly endOffset: number;
+  readonly startOffset: number;
+}
+
+/** Reads partitions without a group. One fetch at a time; each reader has its own connection. */
+export interface PartitionReader {
+  /**
+   * Waits up to `maxWaitMs` (default 500) for at least one byte. Throws `OFFSET_OUT_OF_RANGE` (fatal) outside the log,
+   * other broker errors as `retry`.
+   */
+  fetch(
+    topic: TopicName,
+    partition: number,
+    offset: number,
+    options?: { readonly maxBytes?: number; readonly maxWaitMs?: number; readonly isolation?: Isolation },
+  ): Promise<FetchResult>;
+  close(): Promise<void>;
+}
+
+export interface ProducerRecord {
+  readonly topic: TopicName;
+  readonly partition: number;
+  readonly key: string | null;
+  readonly value: Buffer | null;
+  readonly timestampMs: number;
+}
+
+/**
+ * One transactional producer, one transaction at a time.
+ *
+ * `init` fences every older producer of the same id and finishes its open transaction. After any error of `send` or
+ * `commit` the producer is dead: close it and make a new one; an error's disposition says what to do:
+ * `fenced` (a newer owner, or the transaction timed out), `retry` (nothing was committed), `fatal`. A commit without an
+ * answer throws `COMMIT_UNKNOWN` with disposition `retry`: read the changelog before going on.
+ */
+export interface TxnProducer {
+  readonly transactionalId: string;
+  init(): Promise<void>;
+  /** Opens the transaction with the first call; at most 500 records and 900 KB a partition go into one request. */
+  send(records: readonly ProducerRecord[]): Promise<void>;
+  /** For lag tools only: nothing of ours reads them back. */
+  sendOffsets(groupId: string, topic: TopicName, partition: number, nextOffset: number): Promise<void>;
+  /** Without a preceding send it is a no-op. */
+  commit(): Promise<void>;
+  abort(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface TopicSettings {
+  readonly name: TopicName;
+  readonly partitions: number;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+export interface Admin {
+  /** Creates what is missing; an existing topic with another partition count is refused (`PARTITIONS_CHANGED`). */
+  createTopics(topics: readonly TopicSettings[]): Promise<void>;
+  partitionsOf(topic: TopicName): Promise<number>;
+  /** First and next offset. The true end needs `read_uncommitted`. */
+  offsets(
+    topic: TopicName,
+    partition: number,
+    isolation: Isolation,
+  ): Promise<{ startOffset: number; endOffset: number }>;
+  close(): Promise<void>;
+}
+
+/** A Kafka cluster, seen through the ports. */
+export interface Broker {
+  reader(): PartitionReader;
+  producer(transactionalId: string): TxnProducer;
+  admin(): Admin;
+}
