@@ -1,0 +1,40 @@
+import type { StageName } from "./names.ts";
+
+/** Events since the task's first start: they are committed with its progress, so a restart does not reset them. */
+export interface Counters {
+  /** Input events; = accepted + late + dead + duplicate + control. */
+  in: number;
+  accepted: number;
+  late: number;
+  dead: number;
+  duplicate: number;
+  control: number;
+  /** Records written to output topics. */
+  out: number;
+}
+
+export const noCounters = (): Counters => ({ in: 0, accepted: 0, late: 0, dead: 0, duplicate: 0, control: 0, out: 0 });
+
+/** What a task tells about itself: for the terminal view, /metrics and the wait for the end of a run. */
+export interface TaskStatus {
+  readonly stage: StageName;
+  /** Kafka partition, or Kinesis shard. */
+  readonly partition: string;
+  readonly state: "starting" | "running" | "stopped" | "failed";
+  /** Input records not yet committed; Infinity while unknown. For a shard: milliseconds behind its tip. */
+  readonly lag: number;
+  readonly watermarkMs: number;
+  readonly counters: Readonly<Counters>;
+  readonly stateBytes: number;
+}
+
+/** One role of a process: some tasks of one stage. */
+export interface Runnable {
+  /** Resolves when every task has taken over. */
+  start(): Promise<void>;
+  /** Finishes or aborts what is open and leaves; idempotent. */
+  stop(): Promise<void>;
+  status(): readonly TaskStatus[];
+  /** Rejects when a task cannot keep its promise; never resolves. */
+  readonly failed: Promise<never>;
+}
