@@ -1,5 +1,6 @@
 export * from "./clocks.ts";
 export * from "./errors.ts";
+export * from "./kafka/index.ts";
 export * from "./key-value-store.ts";
 export * from "./names.ts";
 export * from "./partitioner.ts";

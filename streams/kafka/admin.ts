@@ -1,0 +1,97 @@
+import type { Admin as KafkaJsAdmin } from "kafkajs";
+import { WeirError } from "../errors.ts";
+import type { TopicName } from "../names.ts";
+import type { Admin, Isolation, TopicSettings } from "../ports.ts";
+import type { KafkaClient, KafkaCluster } from "./kafkajs.ts";
+import { brokerError } from "./outcome.ts";
+
+const EARLIEST = -2;
+const LATEST = -1;
+
+export class KafkaAdmin implements Admin {
+  readonly #admin: KafkaJsAdmin;
+  readonly #cluster: KafkaCluster;
+  #connected: Promise<unknown> | undefined;
+
+  constructor(client: KafkaClient) {
+    this.#admin = client.kafka.admin();
+    this.#cluster = client.cluster();
+  }
+
+  async createTopics(topics: readonly TopicSettings[]): Promise<void> {
+    await this.#run("CreateTopics", async () => {
+      const existing = new Set(await this.#admin.listTopics());
+      const missing = topics.filter((t) => !existing.has(t.name));
+      for (const topic of topics.filter((t) => existing.has(t.name))) {
+        const partitions = await this.partitionsOf(topic.name);
+        if (partitions !== topic.partitions) {
+          throw new WeirError(
+            "PARTITIONS_CHANGED",
+            "fatal",
+            `${topic.name} has ${partitions} partitions, the pipeline wants ${topic.partitions}.`,
+            "State is bound to its partition: keep the count, or replay into a new environment (`--env`).",
+          );
+        }
+      }
+      if (missing.length === 0) return;
+      await this.#admin.createTopics({
+        waitForLeaders: true,
+        topics: missing.map((t) => ({
+          topic: t.name,
+          numPartitions: t.partitions,
+          configEntries: Object.entries(t.settings).map(([name, value]) => ({ name, value })),
+        })),
+      });
+    });
+  }
+
+  async partitionsOf(topic: TopicName): Promise<number> {
+    return await this.#run(`Metadata of ${topic}`, async () => {
+      await this.#cluster.addTargetTopic(topic);
+      return this.#cluster.findTopicPartitionMetadata(topic).length;
+    });
+  }
+
+  async offsets(
+    topic: TopicName,
+    partition: number,
+    isolation: Isolation,
+  ): Promise<{ startOffset: number; endOffset: number }> {
+    return await this.#run(`ListOffsets of ${topic}/${partition}`, async () => {
+      await this.#cluster.addTargetTopic(topic);
+      const found = this.#cluster.findTopicPartitionMetadata(topic).find((p) => p.partitionId === partition);
+      if (!found)
+        throw new WeirError(
+          "TOPIC_MISSING",
+          "fatal",
+          `${topic} has no partition ${partition}.`,
+          "Create the topics: `weir init`.",
+        );
+      const broker = await this.#cluster.findBroker({ nodeId: found.leader });
+      const ask = async (timestamp: number): Promise<number> => {
+        const answer = await broker.listOffsets({
+          isolationLevel: isolation === "read_committed" ? 1 : 0,
+          topics: [{ topic, partitions: [{ partition, timestamp }] }],
+        });
+        return Number(answer.responses[0]!.partitions[0]!.offset);
+      };
+      return { startOffset: await ask(EARLIEST), endOffset: await ask(LATEST) };
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#admin.disconnect().catch(() => undefined);
+    await this.#cluster.disconnect().catch(() => undefined);
+  }
+
+  async #run<T>(what: string, call: () => Promise<T>): Promise<T> {
+    try {
+      this.#connected ??= Promise.all([this.#admin.connect(), this.#cluster.connect()]);
+      await this.#connected;
+      return await call();
+    } catch (error) {
+      this.#connected = undefined;
+      throw brokerError(error, what);
+    }
+  }
+}

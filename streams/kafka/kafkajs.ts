@@ -1,0 +1,114 @@
+import { createRequire } from "node:module";
+import { Kafka, type KafkaConfig, logLevel, type Producer } from "kafkajs";
+
+/**
+ * The inside of kafkajs 2.2.4 that the ports need and its public surface does not give: fetching without a group,
+ * offsets by isolation level, and retry pauses of the transaction calls. The version is pinned for this file's sake.
+ */
+const require = createRequire(import.meta.url);
+const Encoder = require("kafkajs/src/protocol/encoder") as new () => KafkaEncoder;
+const createProducer = require("kafkajs/src/producer") as (options: object) => Producer;
+
+export interface KafkaEncoder {
+  writeInt8(value: number): KafkaEncoder;
+  writeInt16(value: number): KafkaEncoder;
+  writeInt32(value: number): KafkaEncoder;
+  writeInt64(value: number): KafkaEncoder;
+  writeString(value: string): KafkaEncoder;
+  writeArray(values: readonly unknown[]): KafkaEncoder;
+}
+export const encoder = (): KafkaEncoder => new Encoder();
+
+export interface KafkaRequest<T> {
+  readonly request: { apiKey: number; apiVersion: number; apiName: string; encode(): Promise<KafkaEncoder> };
+  readonly response: { decode(raw: Buffer): Promise<T>; parse(decoded: T): Promise<T> };
+  readonly requestTimeout?: number;
+  readonly logResponseError?: boolean;
+}
+
+export interface KafkaBroker {
+  readonly connectionPool: { send<T>(request: KafkaRequest<T>): Promise<T> };
+  disconnect(): Promise<void>;
+  listOffsets(request: {
+    isolationLevel: 0 | 1;
+    topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
+  }): Promise<{ responses: { partitions: { offset: string }[] }[] }>;
+}
+
+export interface KafkaCluster {
+  retry: object;
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  addTargetTopic(topic: string): Promise<void>;
+  refreshMetadata(): Promise<void>;
+  findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[];
+  findBroker(node: { nodeId: number }): Promise<KafkaBroker>;
+  findGroupCoordinator(request: { groupId: string; coordinatorType?: number }): Promise<KafkaBroker>;
+}
+
+/**
+ * Short, many pauses: after a commit the broker still writes markers and answers CONCURRENT_TRANSACTIONS for a few
+ * milliseconds; kafkajs's own 300 ms cost ten times the transaction.
+ */
+const retry = { initialRetryTime: 5, multiplier: 1.3, factor: 0.2, maxRetryTime: 100, retries: 40 };
+
+/** One set of connection options; every reader and producer made from it has connections of its own. */
+export class KafkaClient {
+  readonly kafka: Kafka;
+  readonly #createCluster: (options: object) => KafkaCluster;
+  readonly #logger: object;
+
+  constructor(config: Pick<KafkaConfig, "brokers" | "clientId" | "ssl" | "sasl">) {
+    process.env.KAFKAJS_NO_PARTITIONER_WARNING = "1";
+    // kafkajs logs each of its own retries as an error; what matters reaches the caller as an exception.
+    this.kafka = new Kafka({
+      ...config,
+      retry,
+      connectionTimeout: 5_000,
+      requestTimeout: 30_000,
+      logLevel: logLevel.NOTHING,
+    } as KafkaConfig);
+    const inside = this.kafka as unknown as Record<symbol, never>;
+    const symbolOf = (text: string) => Object.getOwnPropertySymbols(inside).find((s) => s.description === text)!;
+    this.#createCluster = inside[symbolOf("private:Kafka:createCluster")]!;
+    this.#logger = inside[symbolOf("private:Kafka:logger")]!;
+  }
+
+  cluster(): KafkaCluster {
+    const cluster = this.#createCluster({
+      metadataMaxAge: 300_000,
+      allowAutoTopicCreation: false,
+      maxInFlightRequests: 1,
+    });
+    cluster.retry = retry;
+    return cluster;
+  }
+
+  /** Transactional producer whose coordinator look-ups are asked once: kafkajs asks before every step. */
+  producer(transactionalId: string, transactionTimeoutMs: number): Producer {
+    const cluster = this.cluster();
+    const ask = cluster.findGroupCoordinator.bind(cluster);
+    const known = new Map<string, Promise<KafkaBroker>>();
+    cluster.findGroupCoordinator = (request) => {
+      const key = `${request.coordinatorType}/${request.groupId}`;
+      let answer = known.get(key);
+      if (!answer) {
+        answer = ask(request);
+        answer.catch(() => known.delete(key));
+        known.set(key, answer);
+      }
+      return answer;
+    };
+    return createProducer({
+      logger: this.#logger,
+      cluster,
+      retry,
+      transactionalId,
+      transactionTimeout: transactionTimeoutMs,
+      createPartitioner:
+        () =>
+        ({ message }: { message: { partition: number } }) =>
+          message.partition,
+    });
+  }
+}

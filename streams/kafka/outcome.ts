@@ -1,0 +1,65 @@
+import { WeirError } from "../errors.ts";
+
+interface KafkaError extends Error {
+  readonly type?: string;
+  readonly code?: number | string;
+}
+
+/** INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, PRODUCER_FENCED. */
+const fencedCodes = new Set<unknown>([47, 52, 90]);
+/** Errors no retry mends. */
+const fatalTypes = new Set([
+  "TOPIC_AUTHORIZATION_FAILED",
+  "CLUSTER_AUTHORIZATION_FAILED",
+  "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+  "SASL_AUTHENTICATION_FAILED",
+  "MESSAGE_TOO_LARGE",
+  "UNSUPPORTED_VERSION",
+  "INVALID_TRANSACTION_TIMEOUT",
+]);
+
+/** The innermost error kafkajs wrapped: its retry and non-retry wrappers hide type and code. */
+function innermost(error: unknown): KafkaError {
+  let current = error as KafkaError & { cause?: unknown; originalError?: unknown };
+  for (let depth = 0; depth < 8; depth++) {
+    const inner = (current.type === undefined ? (current.cause ?? current.originalError) : undefined) as
+      | typeof current
+      | undefined;
+    if (!inner || inner === current) break;
+    current = inner;
+  }
+  return current;
+}
+
+/** Turns whatever kafkajs threw into what the caller must do about it. `what` says which call, on what. */
+export function brokerError(error: unknown, what: string): WeirError {
+  if (error instanceof WeirError) return error;
+  const inner = innermost(error);
+  const text = `${what}: ${inner.type ?? inner.name}: ${inner.message}`;
+  const options = { cause: error };
+  if (fencedCodes.has(inner.code)) {
+    return new WeirError(
+      "PRODUCER_FENCED",
+      "fenced",
+      text,
+      "Another process owns this task now, or the transaction timed out; the task looks who and acts.",
+      options,
+    );
+  }
+  if (inner.type && fatalTypes.has(inner.type)) {
+    return new WeirError(
+      `KAFKA_${inner.type}`,
+      "fatal",
+      text,
+      "Check the permissions and settings of the cluster.",
+      options,
+    );
+  }
+  return new WeirError(
+    "KAFKA_UNAVAILABLE",
+    "retry",
+    text,
+    "The call is repeated; if it lasts, check that the brokers run.",
+    options,
+  );
+}
