@@ -69,6 +69,8 @@ export interface StateStore {
 export interface Processor<In> {
   readonly stores: readonly StateStore[];
   process(record: InputRecord<In>, out: Output): void;
+  /** Called before each commit: results that became ready by themselves, none of them counted as input. */
+  poll?(out: Output): void;
 }
 
 /**
@@ -82,6 +84,7 @@ export interface EffectProcessor<In, Request, Reply> {
   plan(records: readonly InputRecord<In>[]): Request;
   perform(request: Request, signal: AbortSignal): Promise<Reply>;
   apply(records: readonly InputRecord<In>[], reply: Reply, out: Output): void;
+  poll?(out: Output): void;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the runtime does not look into requests and replies

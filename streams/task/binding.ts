@@ -1,0 +1,31 @@
+import type { StageName, TopicName } from "../names.ts";
+import type { Broker } from "../ports.ts";
+import type { AnyProcessor } from "../processor.ts";
+import type { Encoder } from "./task-output.ts";
+
+export interface Decoder {
+  unknownId(bytes: Buffer): number | null;
+  learn(id: number): Promise<void>;
+  decode<T>(topic: string, bytes: Buffer): T;
+}
+
+/** What makes a stage this stage: its processor and how its input is counted. */
+export interface StageBinding {
+  readonly stage: StageName;
+  readonly input: TopicName;
+  /** A fresh processor for one partition, before any state is restored into it. */
+  readonly create: (partition: number) => AnyProcessor;
+  /** Events that a record brings in, each to be counted in exactly one outcome. Default: the record itself. */
+  readonly eventsOf?: (value: never) => number;
+  /** Of the processor's settings: state written under another one is refused. */
+  readonly fingerprint: string;
+  /** The watermark a record carries, for the status. */
+  readonly watermarkOf?: (value: never) => number;
+}
+
+export interface TaskOptions {
+  readonly broker: Broker;
+  readonly codecs: Encoder & Decoder;
+  readonly env: string;
+  readonly commitIntervalMs: number;
+}
