@@ -1,0 +1,17 @@
+export { type BridgeOptions, createBridge } from "./bridge.ts";
+export * from "./decode.ts";
+export {
+  defaultEntityRules,
+  type EntityOf,
+  type EntityOptions,
+  type EntityRule,
+  emfDimension,
+  entityOf,
+  entityOfStream,
+} from "./entity.ts";
+export { kinesisClient, kinesisShards } from "./kinesis-shards.ts";
+export type { ListedShard } from "./shard-plan.ts";
+export type { ShardPage, ShardSource } from "./shard-source.ts";
+export { type Piece, type PieceContext, type ShardRecord, toPieces } from "./to-log-batches.ts";
+export { type BridgeTuning, defaultTuning } from "./tuning.ts";
+export type { BridgeCodecs, BridgeTopics } from "./wire.ts";
