@@ -103,3 +103,37 @@ export const topicDefinitions: readonly TopicDefinition[] = [
   ),
   data(lateTopicFor(t.logsRaw), "dead-letter"),
 ];
+
+const DAY_MS = 86_400_000;
+const GIB_BYTES = 1_073_741_824;
+
+/**
+ * Settings of a topic, all explicit. Record time is event time and a replay of last year must not be eaten by
+ * retention, so data is bounded by size; only compacted topics whose records also expire carry a time.
+ */
+export function settingsOf(cleanup: Cleanup, replication: number): Record<string, string> {
+  const common = {
+    "cleanup.policy": cleanup,
+    "min.insync.replicas": String(Math.max(1, replication - 1)),
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.after.max.ms": "9223372036854775807",
+    "max.message.bytes": "1048588",
+  };
+  if (cleanup === "delete")
+    return {
+      ...common,
+      "retention.ms": "-1",
+      "retention.bytes": String(4 * GIB_BYTES),
+      "segment.bytes": String(GIB_BYTES / 8),
+    };
+  const compacted = {
+    ...common,
+    "segment.bytes": "16777216",
+    "min.cleanable.dirty.ratio": "0.05",
+    "max.compaction.lag.ms": "600000",
+    "delete.retention.ms": String(DAY_MS),
+  };
+  return cleanup === "compact"
+    ? compacted
+    : { ...compacted, "retention.ms": "-1", "retention.bytes": String(GIB_BYTES) };
+}

@@ -66,6 +66,7 @@ export interface TxnProducer {
 export interface TopicSettings {
   readonly name: TopicName;
   readonly partitions: number;
+  readonly replication: number;
   readonly settings: Readonly<Record<string, string>>;
 }
 

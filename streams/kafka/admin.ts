@@ -39,6 +39,7 @@ export class KafkaAdmin implements Admin {
         topics: missing.map((t) => ({
           topic: t.name,
           numPartitions: t.partitions,
+          replicationFactor: t.replication,
           configEntries: Object.entries(t.settings).map(([name, value]) => ({ name, value })),
         })),
       });

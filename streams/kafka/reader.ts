@@ -46,14 +46,7 @@ export class KafkaPartitionReader implements PartitionReader {
       await this.#forget();
       throw brokerError(error, where);
     }
-    if (answer.errorCode === OFFSET_OUT_OF_RANGE) {
-      throw new WeirError(
-        "OFFSET_OUT_OF_RANGE",
-        "fatal",
-        `${where}: the log holds ${answer.logStartOffset} to ${answer.highWatermark}.`,
-        "Records were deleted before they were read, or the topic was recreated: reset the stage with `weir init --reset`.",
-      );
-    }
+    if (answer.errorCode === OFFSET_OUT_OF_RANGE) throw await this.#outOfRange(topic, partition, offset, where);
     if (answer.errorCode !== 0) {
       if (staleLeader.has(answer.errorCode)) await this.#cluster.refreshMetadata().catch(() => undefined);
       throw new WeirError(
@@ -94,6 +87,30 @@ export class KafkaPartitionReader implements PartitionReader {
       );
     }
     return await this.#cluster.findBroker({ nodeId: found.leader });
+  }
+
+  /** A broker still loading its log answers this too, for an offset that is there: only ListOffsets tells the two apart. */
+  async #outOfRange(topic: TopicName, partition: number, offset: number, where: string): Promise<WeirError> {
+    const broker = await this.#leader(topic, partition);
+    const ask = (timestamp: number) =>
+      broker.listOffsets({ isolationLevel: 0, topics: [{ topic, partitions: [{ partition, timestamp }] }] });
+    const [start, end] = (await Promise.all([ask(-2), ask(-1)])).map((a) =>
+      Number(a.responses[0]!.partitions[0]!.offset),
+    );
+    if (offset >= start! && offset <= end!) {
+      return new WeirError(
+        "KAFKA_UNAVAILABLE",
+        "retry",
+        `${where}: refused, though the log holds ${start} to ${end}.`,
+        "The call is repeated.",
+      );
+    }
+    return new WeirError(
+      "OFFSET_OUT_OF_RANGE",
+      "fatal",
+      `${where}: the log holds ${start} to ${end}.`,
+      "Records were deleted before they were read, or the topic was recreated: replay the input under a new `--env`.",
+    );
   }
 
   /** After a broken connection everything is asked anew. */

@@ -7,6 +7,8 @@ export interface Encoder {
   encode(topic: string, value: unknown): Buffer;
 }
 
+type Position = Pick<InputRecord<unknown>, "offset" | "timestampMs">;
+
 const DEAD_LETTER_BYTES = 900_000;
 
 /** Gathers what processing gives until the commit sends it (C1). */
@@ -18,7 +20,7 @@ export class TaskOutput implements Output {
   readonly #input: TopicName;
   readonly #partition: number;
   readonly #encoder: Encoder;
-  #current: { readonly offset: number } = { offset: -1 };
+  #current: Position = { offset: -1, timestampMs: 0 };
 
   constructor(stage: StageName, input: TopicName, partition: number, encoder: Encoder, counters: Counters) {
     this.#stage = stage;
@@ -29,7 +31,7 @@ export class TaskOutput implements Output {
   }
 
   /** The record that what follows belongs to. */
-  at(record: Pick<InputRecord<unknown>, "offset">): void {
+  at(record: Position): void {
     this.#current = record;
   }
 
@@ -74,6 +76,7 @@ export class TaskOutput implements Output {
       bytes: Buffer.from(rejection.bytes.subarray(0, DEAD_LETTER_BYTES)),
     };
     const bytes = this.#encoder.encode(topic, value);
+    // The record time is the input's: the rejected event's own may be what is wrong with it.
     this.records.push({
       topic,
       partition: this.#partition,

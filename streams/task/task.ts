@@ -233,7 +233,7 @@ export class Task {
     const { codecs } = this.#options;
     for (const { offset, timestampMs, key, value } of raw) {
       const refuse = (code: string, reason: string) => {
-        cycle.output.at({ offset });
+        cycle.output.at({ offset, timestampMs });
         cycle.expectOne();
         cycle.output.reject({
           code,

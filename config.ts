@@ -1,0 +1,152 @@
+import { WeirError } from "./streams/index.ts";
+
+/**
+ * Every option of Weir once: name, default, rule, text. An option is an environment variable; the local stack fills in
+ * what it started. All faults are reported together.
+ */
+interface Option<T> {
+  readonly name: string;
+  /** Undefined: the option must be given by whoever needs it. */
+  readonly default: T | undefined;
+  readonly text: string;
+  /** Undefined: the text breaks the rule. */
+  readonly parse: (text: string) => T | undefined;
+  readonly rule: string;
+  readonly secret?: boolean;
+}
+
+const text = (name: string, about: string, fallback?: string, secret = false): Option<string> => ({
+  name,
+  default: fallback,
+  text: about,
+  parse: (value) => (value === "" ? undefined : value),
+  rule: "not empty",
+  secret,
+});
+
+const whole = (name: string, about: string, fallback: number, min: number, max: number): Option<number> => ({
+  name,
+  default: fallback,
+  text: about,
+  parse: (value) => (/^\d+$/.test(value) && Number(value) >= min && Number(value) <= max ? Number(value) : undefined),
+  rule: `a whole number from ${min} to ${max}`,
+});
+
+const oneOf = <T extends string>(name: string, about: string, fallback: T, ...values: readonly T[]): Option<T> => ({
+  name,
+  default: fallback,
+  text: about,
+  parse: (value) => values.find((v) => v === value),
+  rule: `one of ${values.join(", ")}`,
+});
+
+const url = (name: string, about: string, fallback?: string): Option<string> => ({
+  name,
+  default: fallback,
+  text: about,
+  parse: (value) => (URL.canParse(value) ? value.replace(/\/$/, "") : undefined),
+  rule: "a URL",
+});
+
+export const options = {
+  env: text("WEIR_ENV", "Name of this environment: the first part of transactional ids and groups.", "dev"),
+  kafkaBrokers: {
+    ...text("WEIR_KAFKA_BROKERS", "Brokers, host:port, separated by commas."),
+    parse: (value: string) => (value.split(",").every((b) => /^[^\s:]+:\d+$/.test(b.trim())) ? value : undefined),
+    rule: "host:port, separated by commas",
+  },
+  kafkaTls: oneOf("WEIR_KAFKA_TLS", "Encrypt the connection to the brokers.", "off", "off", "on"),
+  kafkaUser: text("WEIR_KAFKA_USER", "SASL SCRAM-SHA-512 user; empty: no authentication.", ""),
+  kafkaPassword: text("WEIR_KAFKA_PASSWORD", "SASL SCRAM-SHA-512 password.", "", true),
+  registryUrl: url("WEIR_REGISTRY_URL", "Schema registry (Confluent API)."),
+  partitions: whole("WEIR_PARTITIONS", "Partitions of every topic; fixed for the life of an environment.", 4, 1, 256),
+  replication: whole("WEIR_REPLICATION", "Replicas of every topic.", 1, 1, 5),
+  ordinal: {
+    ...text("WEIR_ORDINAL", "Which share of the partitions this process takes: <ordinal>/<processes>.", "0/1"),
+    parse: (value: string) => {
+      const [, ordinal, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
+      return ordinal !== undefined && Number(ordinal) < Number(count) ? value : undefined;
+    },
+    rule: "<ordinal>/<processes>, counted from 0",
+  },
+  commitIntervalMs: whole(
+    "WEIR_COMMIT_INTERVAL_MS",
+    "Longest time between two commits of a busy task.",
+    200,
+    10,
+    5_000,
+  ),
+  graceMs: whole("WEIR_GRACE_MS", "How long a window outlives its end.", 60_000, 0, 3_600_000),
+  awsRegion: text("AWS_REGION", "Region of Kinesis and S3.", "us-east-1"),
+  kinesisStream: text("WEIR_KINESIS_STREAM", "Stream the CloudWatch subscriptions deliver to."),
+  kinesisEndpoint: text("WEIR_KINESIS_ENDPOINT", "Endpoint other than AWS's own.", ""),
+  clockMode: oneOf(
+    "WEIR_CLOCK_MODE",
+    "Where a shard's clock comes from: arrival stamps, or clock records of a simulator or replay.",
+    "arrival",
+    "arrival",
+    "records",
+  ),
+  s3Bucket: text("WEIR_S3_BUCKET", "Bucket of the lake."),
+  s3Endpoint: text("WEIR_S3_ENDPOINT", "Endpoint other than AWS's own.", ""),
+  tritonGrpc: text("WEIR_TRITON_GRPC", "Triton's gRPC address, host:port."),
+  modelRepository: text("WEIR_MODEL_REPOSITORY", "Folder of Triton's model repository, with the manifests."),
+  featureSet: text("WEIR_FEATURE_SET", "Name of a built-in feature set, or a path to one.", "core-37"),
+  topology: text("WEIR_TOPOLOGY", "JSON file {entity: group}; an entity not named there is its own group.", ""),
+  qdrantUrl: url("WEIR_QDRANT_URL", "Vector store."),
+  embeddingUrl: url("WEIR_EMBEDDING_URL", "OpenAI-compatible API for embeddings of 384 dimensions."),
+  embeddingModel: text("WEIR_EMBEDDING_MODEL", "Its model name.", "all-MiniLM-L6-v2"),
+  llmUrl: url("WEIR_LLM_URL", "OpenAI-compatible API of the language model."),
+  llmModel: text("WEIR_LLM_MODEL", "Its model name.", "SmolLM2-135M-Instruct"),
+  llmKey: text("WEIR_LLM_API_KEY", "Its key.", "none", true),
+  httpPort: whole("WEIR_HTTP_PORT", "Port of /healthz and /metrics; 0: any free one.", 0, 0, 65_535),
+  httpHost: text("WEIR_HTTP_HOST", "Address /healthz and /metrics listen on.", "127.0.0.1"),
+} as const;
+
+export type OptionName = keyof typeof options;
+type ValueOf<K extends OptionName> = Exclude<ReturnType<(typeof options)[K]["parse"]>, undefined>;
+export type Config = { readonly [K in OptionName]: ValueOf<K> };
+
+/**
+ * Reads the options from `env`, then from `local` (what the local stack started), then the defaults.
+ * `needed` names those without a default that this command cannot do without; others read as "".
+ *
+ * Throws `CONFIG_INVALID` with every fault in it.
+ */
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  needed: readonly OptionName[],
+  local: Readonly<Record<string, string>> = {},
+): Config {
+  const faults: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const [key, option] of Object.entries(options) as [OptionName, Option<unknown>][]) {
+    const given = env[option.name] || local[option.name];
+    if (given === undefined || given === "") {
+      config[key] = option.default ?? "";
+      if (option.default === undefined && needed.includes(key))
+        faults.push(`${option.name} is missing: ${option.text}`);
+      continue;
+    }
+    config[key] = option.parse(given);
+    if (config[key] === undefined)
+      faults.push(
+        `${option.name} is ${option.secret ? "not usable" : JSON.stringify(given)}, but must be ${option.rule}.`,
+      );
+  }
+  if (faults.length > 0) {
+    throw new WeirError(
+      "CONFIG_INVALID",
+      "fatal",
+      `${faults.length} fault(s):\n  - ${faults.join("\n  - ")}`,
+      "Set the variables named above; `npx weir local up` gives a local stack.",
+    );
+  }
+  return config as Config;
+}
+
+/** The partitions of this process under static assignment: every n-th one. */
+export function partitionsOf(config: Pick<Config, "ordinal" | "partitions">): number[] {
+  const [ordinal, count] = config.ordinal.split("/").map(Number) as [number, number];
+  return Array.from({ length: config.partitions }, (_, p) => p).filter((p) => p % count === ordinal);
+}
