@@ -1,0 +1,75 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { accepts } from "../net.ts";
+import { javaCommand } from "../setup/prerequisites.ts";
+import type { Component } from "./component.ts";
+
+const log4j = fileURLToPath(new URL("kafka-log4j2.properties", import.meta.url));
+
+/** One Kafka node, broker and controller in one. Topics are never created by accident. */
+export const kafka: Component = {
+  portCount: 2,
+  startTimeoutMs: 90_000,
+  async launch({ cacheDir, dataDir, logFile, ports }) {
+    const [port, controllerPort] = ports;
+    const classPath = path.join(cacheDir, "kafka", "*");
+    const logDir = path.join(dataDir, "log");
+    const properties = path.join(dataDir, "server.properties");
+    writeFileSync(properties, serverProperties(logDir, port!, controllerPort!));
+    if (!existsSync(path.join(logDir, "meta.properties"))) {
+      const format = ["kafka.tools.StorageTool", "format", "-t", clusterId(), "-c", properties];
+      await promisify(execFile)(javaCommand(), ["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", classPath, ...format]);
+    }
+    const heap = ["-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-Djava.awt.headless=true"];
+    return {
+      command: javaCommand(),
+      args: [...heap, `-Dlog4j2.configurationFile=file:${log4j}`, "-cp", classPath, "kafka.Kafka", properties],
+      endpoints: { kafka: [`127.0.0.1:${port}`] },
+      // The port opens before the broker is unfenced; the line is written after.
+      isReady: async () => readFileSync(logFile, "utf8").includes("Kafka Server started") && (await accepts(port!)),
+    };
+  },
+};
+
+/** 16 random bytes as Kafka writes them. One that begins with a dash would be taken for an option. */
+function clusterId(): string {
+  const id = randomBytes(16).toString("base64url");
+  return id.startsWith("-") ? clusterId() : id;
+}
+
+function serverProperties(logDir: string, port: number, controllerPort: number): string {
+  const settings: Record<string, string | number | boolean> = {
+    "process.roles": "broker,controller",
+    "node.id": 1,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${port}`,
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "controller.quorum.voters": `1@127.0.0.1:${controllerPort}`,
+    "log.dirs": logDir,
+    "auto.create.topics.enable": false,
+    "num.partitions": 1,
+    "default.replication.factor": 1,
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 4,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 4,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    // One member more or less is no reason to wait on a laptop.
+    "group.initial.rebalance.delay.ms": 0,
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    // 16 MiB instead of 128: a quarter of the heap would go to it.
+    "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+  };
+  return `${Object.entries(settings)
+    .map(([key, value]) => `${key}=${value}`)
+    .join("\n")}\n`;
+}

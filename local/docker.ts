@@ -1,0 +1,2 @@
+import type { Stack, StackOptions } from "./stack.ts";
+export declare function startDockerStack(options: StackOptions): Promise<Stack>;
