@@ -1,0 +1,254 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Client, credentials, Metadata } from "@grpc/grpc-js";
+import { WeirError } from "../../streams/index.ts";
+import { Breaker, RetryBudget } from "./breaker.ts";
+import { isServiceError, mayRetry, serverUnavailable, toWeirError } from "./errors.ts";
+import { type MatrixReply, type MatrixRequest, readReply } from "./matrix.ts";
+import {
+  type ModelConfig,
+  type ModelIndexEntry,
+  type ModelMetadata,
+  type ModelStatistics,
+  methodOf,
+  type Rpcs,
+  type ServerMetadata,
+} from "./protocol.ts";
+
+const MAX_FRAME_BYTES = 64 * 1024 * 1024;
+const LOAD_TIMEOUT_MS = 120_000;
+
+export interface TritonClientOptions {
+  /** `host:port`, or `dns:///name:port` of a headless service: calls go round its addresses. */
+  readonly address: string;
+  /** Budget of a call with all its retries. Default 15 s. */
+  readonly timeoutMs?: number;
+  /** Limit of one attempt. Default 5 s. */
+  readonly attemptTimeoutMs?: number;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Client of a KServe v2 model server over gRPC, Triton's extensions included.
+ *
+ * Every method throws a `WeirError` with a code of `errors.ts`; disposition `retry` means that waiting may help. An
+ * aborted signal ends a call with the signal's reason. Calls may run concurrently; each counts against one retry
+ * budget and one breaker.
+ */
+export class TritonClient {
+  readonly address: string;
+  readonly #client: Client;
+  readonly #timeoutMs: number;
+  readonly #attemptTimeoutMs: number;
+  readonly #breaker = new Breaker();
+  readonly #budget = new RetryBudget();
+  readonly #maxBatch = new Map<string, number>();
+
+  constructor(options: TritonClientOptions) {
+    this.address = options.address;
+    this.#timeoutMs = options.timeoutMs ?? 15_000;
+    this.#attemptTimeoutMs = options.attemptTimeoutMs ?? 5_000;
+    this.#client = new Client(options.address, credentials.createInsecure(), {
+      "grpc.max_receive_message_length": MAX_FRAME_BYTES,
+      "grpc.max_send_message_length": MAX_FRAME_BYTES,
+      "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+      // Retries are counted here, against the caller's budget.
+      "grpc.enable_retries": 0,
+      // Triton answers pings closer than 300 s, or without a call, with GOAWAY.
+      "grpc.keepalive_time_ms": 330_000,
+      "grpc.keepalive_permit_without_calls": 0,
+      "grpc.initial_reconnect_backoff_ms": 100,
+      "grpc.max_reconnect_backoff_ms": 2_000,
+    });
+  }
+
+  async serverLive(options?: CallOptions): Promise<boolean> {
+    return (await this.#call("ServerLive", {}, options)).live;
+  }
+
+  async serverReady(options?: CallOptions): Promise<boolean> {
+    return (await this.#call("ServerReady", {}, options)).ready;
+  }
+
+  /** True also while the model's process is dead: only an answer to known rows shows that a model works. */
+  async modelReady(name: string, version = "", options?: CallOptions): Promise<boolean> {
+    return (await this.#call("ModelReady", { name, version }, options)).ready;
+  }
+
+  serverMetadata(options?: CallOptions): Promise<ServerMetadata> {
+    return this.#call("ServerMetadata", {}, options);
+  }
+
+  modelMetadata(name: string, version = "", options?: CallOptions): Promise<ModelMetadata> {
+    return this.#call("ModelMetadata", { name, version }, options);
+  }
+
+  async modelConfig(name: string, version = "", options?: CallOptions): Promise<ModelConfig> {
+    const { config } = await this.#call("ModelConfig", { name, version }, options);
+    return config ?? { name, platform: "", backend: "", max_batch_size: 0 };
+  }
+
+  /** Empty names: all models, all versions. */
+  async statistics(name = "", version = "", options?: CallOptions): Promise<readonly ModelStatistics[]> {
+    return (await this.#call("ModelStatistics", { name, version }, options)).model_stats;
+  }
+
+  async repositoryIndex(options?: CallOptions): Promise<readonly ModelIndexEntry[]> {
+    return (await this.#call("RepositoryIndex", { ready: false }, options)).models;
+  }
+
+  /** Reads what changed on disk; an unchanged model is left as it is, dead process or not. */
+  async load(model: string, options?: CallOptions): Promise<void> {
+    this.#maxBatch.clear();
+    await this.#call("RepositoryModelLoad", { model_name: model }, { timeoutMs: LOAD_TIMEOUT_MS, ...options });
+  }
+
+  async unload(model: string, options?: CallOptions): Promise<void> {
+    this.#maxBatch.clear();
+    await this.#call("RepositoryModelUnload", { model_name: model }, { timeoutMs: LOAD_TIMEOUT_MS, ...options });
+  }
+
+  /**
+   * Scores a float32 matrix, in as many requests as the model's batch limit asks for, all of them answered by one
+   * version. No rows, no request. Besides the codes of `errors.ts` throws MODEL_SHAPE_MISMATCH, MODEL_OUTPUT_SHORT and
+   * MODEL_VERSION_MISMATCH where the answer does not fit the question.
+   */
+  async infer(request: MatrixRequest, options: CallOptions = {}): Promise<MatrixReply> {
+    const rows = request.data.length / request.columns;
+    if (!Number.isInteger(rows)) {
+      throw new WeirError(
+        "MODEL_REQUEST_REFUSED",
+        "fatal",
+        `${request.data.length} values are not rows of ${request.columns} columns.`,
+        "Check the matrix handed to infer.",
+      );
+    }
+    if (rows === 0) return { version: request.version ?? "", width: 1, data: new Float32Array(0) };
+    const call = { ...options, deadlineMs: Date.now() + (options.timeoutMs ?? this.#timeoutMs) };
+    const maxRows = await this.#maxRows(request, call);
+    const parts: MatrixReply[] = [];
+    let version = request.version ?? "";
+    for (let row = 0; row < rows; row += maxRows) {
+      const count = Math.min(maxRows, rows - row);
+      const data = request.data.subarray(row * request.columns, (row + count) * request.columns);
+      const part = await this.#inferOnce({ ...request, version, data }, count, call);
+      // The rest goes to the version that answered first, should the server change over in between.
+      version = part.version;
+      parts.push(part);
+    }
+    if (parts.length === 1) return parts[0]!;
+    const { width } = parts[0]!;
+    const data = new Float32Array(rows * width);
+    parts.forEach((part, i) => {
+      data.set(part.data, i * maxRows * width);
+    });
+    return { version, width, data };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async #inferOnce(request: MatrixRequest & { version: string }, rows: number, call: AnyCall): Promise<MatrixReply> {
+    const { data } = request;
+    const reply = await this.#call(
+      "ModelInfer",
+      {
+        model_name: request.model,
+        model_version: request.version,
+        inputs: [{ name: request.input, datatype: "FP32", shape: [rows, request.columns] }],
+        outputs: [{ name: request.output }],
+        raw_input_contents: [Buffer.from(data.buffer, data.byteOffset, data.byteLength)],
+      },
+      call,
+    );
+    return readReply(request, rows, reply);
+  }
+
+  async #maxRows(request: MatrixRequest, call: AnyCall): Promise<number> {
+    const key = `${request.model}/${request.version ?? ""}`;
+    const known = this.#maxBatch.get(key);
+    if (known !== undefined) return known;
+    let limit = 0;
+    try {
+      const { config } = await this.#call("ModelConfig", { name: request.model, version: request.version ?? "" }, call);
+      limit = config?.max_batch_size ?? 0;
+    } catch (error) {
+      // Servers without Triton's extension have no limit either.
+      if (!(error instanceof WeirError) || error.code !== "MODEL_SERVER_UNSUPPORTED") throw error;
+    }
+    const maxRows = limit > 0 ? limit : Number.MAX_SAFE_INTEGER;
+    this.#maxBatch.set(key, maxRows);
+    return maxRows;
+  }
+
+  async #call<M extends keyof Rpcs>(method: M, request: Rpcs[M][0], options: AnyCall = {}): Promise<Rpcs[M][1]> {
+    const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
+    const deadlineMs = options.deadlineMs ?? Date.now() + timeoutMs;
+    // A caller who gives a call more time gives each attempt more.
+    const attemptMs = options.timeoutMs === undefined ? this.#attemptTimeoutMs : Math.max(options.timeoutMs, 1);
+    const { signal } = options;
+    this.#budget.called();
+    for (let attempt = 1; ; attempt++) {
+      signal?.throwIfAborted();
+      if (!this.#breaker.allow(Date.now())) {
+        throw serverUnavailable(`${method} was not sent: ${this.address} has not answered the last calls.`);
+      }
+      try {
+        const reply = await this.#unary(method, request, Math.min(deadlineMs, Date.now() + attemptMs), signal);
+        this.#breaker.succeeded();
+        return reply;
+      } catch (error) {
+        if (signal?.aborted) throw signal.reason;
+        if (!isServiceError(error)) throw error;
+        const retriable = mayRetry(error.code);
+        if (retriable) this.#breaker.failed(Date.now());
+        else this.#breaker.succeeded();
+        const pauseMs = Math.min(50 * 2 ** attempt, 1_000) * (0.5 + Math.random() / 2);
+        if (!retriable || Date.now() + pauseMs >= deadlineMs || !this.#budget.take()) {
+          throw toWeirError(error, describe(method, request), this.address);
+        }
+        await sleep(pauseMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
+      }
+    }
+  }
+
+  #unary<M extends keyof Rpcs>(
+    method: M,
+    request: Rpcs[M][0],
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Rpcs[M][1]> {
+    const { path, requestSerialize, responseDeserialize } = methodOf(method);
+    return new Promise((resolve, reject) => {
+      const call = this.#client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        new Metadata(),
+        { deadline: deadlineMs },
+        (error, reply) => {
+          signal?.removeEventListener("abort", cancel);
+          if (error) reject(error);
+          else resolve(reply as Rpcs[M][1]);
+        },
+      );
+      const cancel = () => call.cancel();
+      signal?.addEventListener("abort", cancel, { once: true });
+    });
+  }
+}
+
+/** A call that shares its deadline with others. */
+type AnyCall = CallOptions & { readonly deadlineMs?: number };
+
+function describe(method: string, request: object): string {
+  const names = request as { model_name?: string; model_version?: string; name?: string; version?: string };
+  const model = names.model_name ?? names.name;
+  const version = names.model_version ?? names.version;
+  return model ? `${method} of ${model}${version ? ` version ${version}` : ""}` : method;
+}

@@ -1,0 +1,49 @@
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { WeirError } from "../../streams/index.ts";
+
+export const isServiceError = (error: unknown): error is ServiceError =>
+  error instanceof Error && typeof (error as Partial<ServiceError>).code === "number";
+
+/** Whether the same call may be sent again. Scoring is pure; whatever the server has refused it will refuse again. */
+export const mayRetry = (code: status): boolean => code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED;
+
+/** What a gRPC status means here. Disposition `retry`: waiting may help, nothing is wrong with the request. */
+export function toWeirError(error: ServiceError, what: string, address: string): WeirError {
+  const said = `${what} at ${address}: ${error.details || error.message} (gRPC ${status[error.code] ?? error.code}).`;
+  const make = (code: string, disposition: "retry" | "fatal", nextStep: string) =>
+    new WeirError(code, disposition, said, nextStep, { cause: error });
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      return serverUnavailable(said, error);
+    case status.DEADLINE_EXCEEDED:
+      return make("MODEL_SERVER_TIMEOUT", "retry", "See the model server's load; raise the time limit if it is busy.");
+    case status.RESOURCE_EXHAUSTED:
+      return make("MODEL_SERVER_OVERLOADED", "retry", "Add a model server or send less.");
+    case status.NOT_FOUND:
+      return make("MODEL_NOT_FOUND", "retry", "Load that model version, or route to one that is loaded.");
+    case status.INVALID_ARGUMENT:
+    case status.FAILED_PRECONDITION:
+    case status.OUT_OF_RANGE:
+      return make("MODEL_REQUEST_REFUSED", "fatal", "Compare the model's manifest with what the server has loaded.");
+    case status.UNIMPLEMENTED:
+      return make("MODEL_SERVER_UNSUPPORTED", "fatal", "Use a model server with this part of the protocol.");
+    case status.UNAUTHENTICATED:
+    case status.PERMISSION_DENIED:
+      return make("MODEL_SERVER_DENIED", "fatal", "Check the credentials for the model server.");
+    default:
+      return make(
+        "MODEL_FAILED",
+        "retry",
+        "Read the model server's log; unload and load the model if its process died.",
+      );
+  }
+}
+
+export const serverUnavailable = (message: string, cause?: unknown): WeirError =>
+  new WeirError(
+    "MODEL_SERVER_UNAVAILABLE",
+    "retry",
+    message,
+    "Start the model server or check its address; scoring goes on by itself once it answers.",
+    { cause },
+  );

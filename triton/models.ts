@@ -1,0 +1,189 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ModelCatalog, ScoringModel } from "../processors/index.ts";
+import { WeirError } from "../streams/index.ts";
+import type { TritonClient } from "./client/client.ts";
+import type { ModelMetadata } from "./client/protocol.ts";
+import { type Evaluator, loadEvaluator } from "./evaluator/evaluator.ts";
+import { type GoldenRows, type ModelManifest, readGolden, readManifest } from "./manifest.ts";
+
+/** Largest difference between a golden row's raw output and what an evaluator or server answers. */
+const GOLDEN_TOLERANCE = 1e-5;
+/** A model whose process died takes this long to be gone after an unload. */
+const UNLOAD_LIMIT_MS = 10_000;
+
+/** One version folder of the model repository, read and checked. */
+export interface Model {
+  readonly manifest: ModelManifest;
+  readonly golden: GoldenRows;
+  readonly evaluator: Evaluator;
+}
+
+/** Model versions by name. `add` makes another one known while the catalogue is in use. */
+export class Models implements ModelCatalog {
+  readonly #models = new Map<string, Model & ScoringModel>();
+
+  add(model: Model): void {
+    const { manifest, evaluator } = model;
+    const { name, version, columns, featureSet, featureSetHash, calibration, threshold } = manifest;
+    const scoring = { columns, featureSet, featureSetHash, calibration, threshold };
+    const explain = (row: Float32Array) => evaluator.explain(row);
+    this.#models.set(`${name}/${version}`, { ...model, ...scoring, explain });
+  }
+
+  get(name: string, version: string): (Model & ScoringModel) | undefined {
+    return this.#models.get(`${name}/${version}`);
+  }
+
+  has(name: string, version: string): boolean {
+    return this.#models.has(`${name}/${version}`);
+  }
+
+  /** Version numbers of a model, newest first. */
+  versionsOf(name: string): string[] {
+    const versions = [...this.#models.values()].filter((m) => m.manifest.name === name).map((m) => m.manifest.version);
+    return versions.sort((a, b) => Number(b) - Number(a));
+  }
+}
+
+/** Reads a version folder; the evaluator must give the golden rows their raw outputs. Throws a fatal WeirError. */
+export function readModel(dir: string): Model {
+  const manifest = readManifest(dir);
+  const golden = readGolden(dir, manifest);
+  const evaluator = loadEvaluator(dir, manifest, golden);
+  checkGolden(golden, evaluator.score(golden.matrix, golden.rows), `The file in ${dir}`);
+  return { manifest, golden, evaluator };
+}
+
+export interface LoadModelsOptions {
+  readonly client: TritonClient;
+  readonly repositoryDir: string;
+  /** Folders of the repository. */
+  readonly names: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Has the server load each model and proves every version it then serves: its tensors are the manifest's and it gives
+ * the golden rows their raw outputs. Versions that lie in the repository but are no longer served stay known (old
+ * routing versions name them) but are not proved.
+ *
+ * Throws MODEL_METADATA_MISMATCH, MODEL_GOLDEN_MISMATCH, MODEL_MANIFEST_INVALID or MODEL_ARTEFACT_INVALID (fatal), or
+ * the client's error. A model whose process died is unloaded and loaded once.
+ */
+export async function loadModels(options: LoadModelsOptions): Promise<Models> {
+  const { client, repositoryDir, signal } = options;
+  const call = signal ? { signal } : {};
+  const models = new Models();
+  for (const name of options.names) {
+    const versions = versionFolders(join(repositoryDir, name));
+    for (const version of versions) models.add(readModel(join(repositoryDir, name, version)));
+    await client.load(name, call);
+    const served = (await client.modelMetadata(name, "", call)).versions;
+    const unknown = served.filter((version) => !models.has(name, version));
+    if (unknown.length > 0 || served.length === 0) {
+      throw new WeirError(
+        "MODEL_METADATA_MISMATCH",
+        "fatal",
+        `The server serves ${name} in versions ${served.join(", ") || "(none)"}; ${join(repositoryDir, name)} holds ${versions.join(", ")}.`,
+        "Start the model server on this repository.",
+      );
+    }
+    for (const version of served) {
+      const model = models.get(name, version)!;
+      checkMetadata(model.manifest, await client.modelMetadata(name, version, call));
+      await proveOnServer(client, model, signal);
+    }
+  }
+  return models;
+}
+
+async function proveOnServer(client: TritonClient, model: Model, signal: AbortSignal | undefined): Promise<void> {
+  const { name, version } = model.manifest;
+  const call = signal ? { signal } : {};
+  const who = `${name} version ${version} at ${client.address}`;
+  try {
+    checkGolden(model.golden, await inferGolden(client, model, call), who);
+  } catch (error) {
+    if (!(error instanceof WeirError) || error.code !== "MODEL_FAILED") throw error;
+    // The model's process is gone though the server calls it ready; loading it again changes nothing by itself.
+    await client.unload(name, call);
+    await untilUnloaded(client, name, signal);
+    await client.load(name, call);
+    checkGolden(model.golden, await inferGolden(client, model, call), who);
+  }
+}
+
+async function inferGolden(client: TritonClient, model: Model, call: { signal?: AbortSignal }): Promise<Float32Array> {
+  const { manifest, golden } = model;
+  const reply = await client.infer(
+    {
+      model: manifest.name,
+      version: manifest.version,
+      input: manifest.input.name,
+      output: manifest.output.name,
+      columns: manifest.columns.length,
+      data: golden.matrix,
+    },
+    call,
+  );
+  return reply.data;
+}
+
+async function untilUnloaded(client: TritonClient, name: string, signal: AbortSignal | undefined): Promise<void> {
+  const endMs = Date.now() + UNLOAD_LIMIT_MS;
+  for (;;) {
+    const index = await client.repositoryIndex(signal ? { signal } : {});
+    const busy = index.filter((entry) => entry.name === name && !["UNAVAILABLE", ""].includes(entry.state));
+    if (busy.length === 0 || Date.now() > endMs) return;
+    await sleep(100, undefined, signal ? { signal } : {});
+  }
+}
+
+function checkMetadata(manifest: ModelManifest, metadata: ModelMetadata): void {
+  const columns = manifest.columns.length;
+  const tensors = (list: ModelMetadata["inputs"]) =>
+    list.map((t) => `${t.name} ${t.datatype} [${t.shape.join(", ")}]`).join("; ") || "(none)";
+  const { input, output } = manifest;
+  const expected = { in: `${input.name} FP32 [-1, ${columns}]`, out: `${output.name} FP32 [-1, 1]` };
+  const got = { in: tensors(metadata.inputs), out: tensors(metadata.outputs) };
+  if (got.in === expected.in && got.out === expected.out) return;
+  throw new WeirError(
+    "MODEL_METADATA_MISMATCH",
+    "fatal",
+    `${manifest.name} version ${manifest.version} does not fit its manifest. Manifest: input ${expected.in}; output ${expected.out}; ` +
+      `columns ${manifest.columns.join(", ")}. Server: input ${got.in}; output ${got.out}.`,
+    "Publish the model again with a config.pbtxt that belongs to it.",
+  );
+}
+
+function checkGolden(golden: GoldenRows, answered: Float32Array, who: string): void {
+  const bad = golden.raw.findIndex((raw, row) => !(Math.abs(answered[row]! - raw) <= GOLDEN_TOLERANCE));
+  if (bad < 0 && answered.length === golden.rows) return;
+  throw new WeirError(
+    "MODEL_GOLDEN_MISMATCH",
+    "fatal",
+    `${who} answers golden row ${bad} with ${answered[bad]}, ${golden.raw[bad]} was expected.`,
+    "Publish the model again; check that the library versions of trainer and server agree.",
+  );
+}
+
+function versionFolders(dir: string): string[] {
+  const versions = readFolders(dir).filter((name) => /^[1-9]\d*$/.test(name));
+  if (versions.length > 0) return versions.sort((a, b) => Number(a) - Number(b));
+  throw new WeirError(
+    "MODEL_UNKNOWN",
+    "fatal",
+    `${dir} holds no model version.`,
+    "Train and publish the model first, or correct the repository's path.",
+  );
+}
+
+function readFolders(dir: string): string[] {
+  try {
+    return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { ScoreAnswer, ScoreCall, Scorer } from "../processors/index.ts";
+import { WeirError } from "../streams/index.ts";
+import type { TritonClient } from "./client/client.ts";
+import type { Models } from "./models.ts";
+
+const FIRST_PAUSE_MS = 200;
+const MAX_PAUSE_MS = 5_000;
+/** More in flight gain nothing on one model instance; fewer leave it idle while an answer travels. */
+const CALLS_IN_FLIGHT = 4;
+
+export interface TritonScorerOptions {
+  readonly client: TritonClient;
+  readonly models: Models;
+  /** Told each time the server could not be had and the scorer waits. */
+  readonly onWait?: (error: WeirError, waitMs: number) => void;
+}
+
+/**
+ * Scores on a model server, always asking for the version that routing names.
+ *
+ * Where waiting may help (server gone, slow, overloaded, model not loaded or failing) it waits until the signal aborts:
+ * lag grows, nothing is lost. Errors that waiting cannot mend are thrown.
+ */
+export class TritonScorer implements Scorer {
+  readonly #options: TritonScorerOptions;
+
+  constructor(options: TritonScorerOptions) {
+    this.#options = options;
+  }
+
+  async score(calls: readonly ScoreCall[], signal: AbortSignal): Promise<readonly ScoreAnswer[]> {
+    const answers: ScoreAnswer[] = new Array(calls.length);
+    // The first failure stops the others: nobody would read their answers.
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    let next = 0;
+    const worker = async () => {
+      for (let i = next++; i < calls.length; i = next++) answers[i] = await this.#answer(calls[i]!, both);
+    };
+    try {
+      await Promise.all(Array.from({ length: Math.min(CALLS_IN_FLIGHT, calls.length) }, worker));
+    } catch (error) {
+      stop.abort(error);
+      throw signal.aborted ? signal.reason : error;
+    }
+    return answers;
+  }
+
+  async #answer(call: ScoreCall, signal: AbortSignal): Promise<ScoreAnswer> {
+    const { client, onWait } = this.#options;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      signal.throwIfAborted();
+      try {
+        return await this.#once(client, call, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof WeirError) || error.disposition !== "retry") throw error;
+        onWait?.(error, pauseMs);
+        await sleep(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      }
+    }
+  }
+
+  async #once(client: TritonClient, call: ScoreCall, signal: AbortSignal): Promise<ScoreAnswer> {
+    const model = this.#options.models.get(call.model, call.modelVersion);
+    const who = `${call.model} version ${call.modelVersion}`;
+    if (!model) throw fatal("MODEL_UNKNOWN", `${who} is not in the model repository.`, "Publish it, or route past it.");
+    const { input, output } = model.manifest;
+    const reply = await client.infer(
+      {
+        model: call.model,
+        version: call.modelVersion,
+        input: input.name,
+        output: output.name,
+        columns: model.columns.length,
+        data: call.matrix,
+      },
+      { signal },
+    );
+    // Two values a row are the chances of "normal" and "anomaly".
+    const raw = reply.width === 2 ? reply.data.filter((_, i) => i % 2 === 1) : reply.data;
+    if (raw.length !== call.rows) {
+      throw fatal(
+        "MODEL_SHAPE_MISMATCH",
+        `${who} answered ${reply.width} values a row.`,
+        "Publish a model with one output a row.",
+      );
+    }
+    const bad = raw.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) {
+      throw fatal(
+        "MODEL_OUTPUT_NOT_FINITE",
+        `${who} answered ${raw[bad]} for a row.`,
+        "Look at the model: finite input must not give such an output. Route to the version before it.",
+      );
+    }
+    return { version: reply.version, evaluator: "triton", raw };
+  }
+}
+
+const fatal = (code: string, message: string, nextStep: string): WeirError =>
+  new WeirError(code, "fatal", message, nextStep);
