@@ -1,0 +1,6 @@
+export * from "./feature-set.ts";
+export * from "./feature-set-sources.ts";
+export * from "./features-processor.ts";
+export * from "./memory-output.ts";
+export { SILENT_AFTER_MINUTES } from "./row-builder.ts";
+export { closedBefore, isLate, MINUTE_MS, minuteOf } from "./time.ts";
