@@ -7,6 +7,14 @@ import type { BridgeCodecs } from "./wire.ts";
 /** An open transaction of another shard ends within its time-out of 10 s. */
 const MAX_REFRESH_MS = 60_000;
 
+export interface CheckpointTableOptions {
+  readonly broker: Broker;
+  readonly codecs: BridgeCodecs;
+  readonly topic: TopicName;
+  readonly partitions: number;
+  readonly time: Time;
+}
+
 /** The committed checkpoint rows, by key. One a process; it reads on from where it was. */
 export class CheckpointTable {
   #rows = new Map<string, ShardCheckpoint>();
@@ -14,15 +22,9 @@ export class CheckpointTable {
   #last: Promise<void> = Promise.resolve();
   #reader: PartitionReader;
   #admin: Admin;
-  readonly #options: {
-    readonly broker: Broker;
-    readonly codecs: BridgeCodecs;
-    readonly topic: TopicName;
-    readonly partitions: number;
-    readonly time: Time;
-  };
+  readonly #options: CheckpointTableOptions;
 
-  constructor(options: CheckpointTable["#options"]) {
+  constructor(options: CheckpointTableOptions) {
     this.#options = options;
     this.#positions = new Array<undefined>(options.partitions).fill(undefined);
     this.#reader = options.broker.reader();

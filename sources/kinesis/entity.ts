@@ -78,7 +78,7 @@ export function emfDimension(message: string, name: string): string | null {
     if (at !== hit || depth !== 1) continue;
     stringValue.lastIndex = hit + needle.length;
     const value = stringValue.exec(message)?.[1];
-    if (value) return value.includes("\\") ? unescape(value) : value;
+    if (value) return value.includes("\\") ? unescapeText(value) : value;
   }
   return null;
 }
@@ -95,7 +95,7 @@ function stringEnd(text: string, quote: number): number {
   return text.length;
 }
 
-function unescape(literal: string): string | null {
+function unescapeText(literal: string): string | null {
   try {
     return JSON.parse(`"${literal}"`) as string;
   } catch {
