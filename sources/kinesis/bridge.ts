@@ -71,7 +71,7 @@ class Bridge implements Runnable {
     this.#table = new CheckpointTable({ broker, codecs, topic: topics.checkpoints, partitions, time: this.#time });
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.#coordinate();
+        await this.#coordinate(true);
         break;
       } catch (error) {
         if (this.#stop.signal.aborted || attempt + 1 === START_ATTEMPTS || isFatal(error)) throw error;
@@ -118,10 +118,10 @@ class Bridge implements Runnable {
   }
 
   /** Opens and closes sources as the stream's shards ask for it, then starts and stops tasks. */
-  async #coordinate(): Promise<void> {
+  async #coordinate(isStart: boolean): Promise<void> {
     const table = this.#table!;
     const { signal } = this.#stop;
-    const { stream, plan } = await coordinate({ ...this.#options, wire: this.#wire!, table }, signal);
+    const { stream, plan } = await coordinate({ ...this.#options, wire: this.#wire!, table, isStart }, signal);
     if (signal.aborted) return;
     this.#stream = stream;
     for (const row of plan.close) this.#tasks.get(rowKey(row))?.task.stop();
@@ -178,7 +178,7 @@ class Bridge implements Runnable {
       if (signal.aborted) return;
       this.#wake = new AbortController();
       try {
-        await this.#coordinate();
+        await this.#coordinate(false);
         attempt = 0;
       } catch (error) {
         if (signal.aborted) return;

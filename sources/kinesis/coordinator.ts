@@ -14,6 +14,11 @@ export interface CoordinatorOptions {
   readonly table: CheckpointTable;
   readonly stream: string;
   readonly env: string;
+  /**
+   * First call of a process: a predecessor that was killed may have left transactions open, and the checkpoints cannot
+   * be read past them before they time out. Initialising all producers ends them at once.
+   */
+  readonly isStart: boolean;
 }
 
 /**
@@ -32,10 +37,15 @@ export async function coordinate(
     await table.refresh();
     return planShards(stream, listed, table.ofStream(stream.name));
   };
+  const ownId = coordinatorProducerId(env, stream.name);
+  if (options.isStart) {
+    const listed = await kinesis.listShards(stream.name, signal);
+    for (const id of [ownId, ...listed.map((s) => shardProducerId(env, stream, s.shard))]) await fence(broker, id);
+  }
   let plan = await look();
   if (!hasWrites(plan)) return { stream, plan };
 
-  const producer = broker.producer(coordinatorProducerId(env, stream.name));
+  const producer = broker.producer(ownId);
   const fenced = new Set<string>();
   try {
     await producer.init();
@@ -52,6 +62,10 @@ export async function coordinate(
       await producer.commit();
       await table.refresh();
     }
+  } catch (error) {
+    // An open transaction of our own would stand in the way of all who read the checkpoints.
+    await fence(broker, ownId).catch(() => {});
+    throw error;
   } finally {
     await producer.close().catch(() => {});
   }
@@ -61,6 +75,7 @@ export async function coordinate(
 const producerIdOf = (env: string, row: ShardCheckpoint): string =>
   shardProducerId(env, { name: row.stream, createdMs: row.streamCreatedMs }, row.shard);
 
+/** Its owner can write no more, and what it had open is aborted. */
 async function fence(broker: Broker, transactionalId: string): Promise<void> {
   const producer = broker.producer(transactionalId);
   try {
