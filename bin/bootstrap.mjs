@@ -4,16 +4,18 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const pinned = `${root}node_modules/node/bin/node`;
 const stamp = `${root}node_modules/.weir-stamp`;
-const entries = {
-  start: ["main.ts", "start"],
-  setup: ["main.ts", "setup"],
-  test: ["tests/run.ts"],
+/** Programs of each command, run one after the other while they end well. The last one gets the arguments. */
+const programs = {
+  start: [["main.ts", "start"]],
+  setup: [["local/setup/main.ts"]],
+  test: [["local/setup/main.ts"], ["tests/run.ts"]],
 };
 
 function fail(code, message, nextStep) {
@@ -22,9 +24,9 @@ function fail(code, message, nextStep) {
 }
 
 const [command, ...args] = process.argv.slice(2);
-const entry = entries[command];
-if (entry === undefined) {
-  fail("BOOTSTRAP_COMMAND", `There is no "${command ?? ""}".`, `Use one of ${Object.keys(entries).join(", ")}.`);
+const chain = programs[command];
+if (chain === undefined) {
+  fail("BOOTSTRAP_COMMAND", `There is no "${command ?? ""}".`, `Use one of ${Object.keys(programs).join(", ")}.`);
 }
 if (Number(process.versions.node.split(".")[0]) < 20) {
   fail(
@@ -67,14 +69,25 @@ if (!installed) {
 }
 
 const flags = ["--disable-warning=ExperimentalWarning", "--disable-warning=TimeoutNegativeWarning"];
-const child = spawn(pinned, [...flags, `${root}${entry[0]}`, ...entry.slice(1), ...args], {
-  stdio: "inherit",
-  // What it starts by the name of `node` is the pinned one too.
-  env: { ...process.env, PATH: `${root}node_modules/node/bin${delimiter}${process.env.PATH}` },
-});
+// What it starts by the name of `node` is the pinned one too.
+const env = { ...process.env, PATH: `${root}node_modules/node/bin${delimiter}${process.env.PATH}` };
+let child;
 // A terminal's Ctrl-C reaches the child by itself; a plain kill reaches only this process.
 process.on("SIGINT", () => {});
-process.on("SIGTERM", () => child.kill("SIGTERM"));
-process.on("SIGHUP", () => child.kill("SIGHUP"));
-child.on("error", (error) => fail("BOOTSTRAP_NODE", `${pinned} does not run: ${error.message}.`, "Run `npm ci`."));
-child.on("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : signal === "SIGHUP" ? 129 : 143)));
+for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child?.kill(signal));
+
+/** Exit code of a program of ours; that of the shell for one ended by a signal. */
+function run(program) {
+  child = spawn(pinned, [...flags, `${root}${program[0]}`, ...program.slice(1)], { stdio: "inherit", env });
+  return new Promise((resolve) => {
+    child.once("error", (error) =>
+      fail("BOOTSTRAP_NODE", `${pinned} does not run: ${error.message}.`, "Run `npm ci`."),
+    );
+    child.once("exit", (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  });
+}
+
+for (const [i, program] of chain.entries()) {
+  const code = await run(i === chain.length - 1 ? [...program, ...args] : program);
+  if (code !== 0) process.exit(code);
+}
