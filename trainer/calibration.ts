@@ -39,7 +39,8 @@ function interpolate(knots: readonly Knot[], x: number): number {
   const low = knots[after - 1];
   if (high === undefined) return knots.at(-1)!.value;
   if (low === undefined || high.raw === x) return high.value;
-  return low.value + ((x - low.raw) / (high.raw - low.raw)) * (high.value - low.value);
+  // Rounding must not lift a point above the knot to its right.
+  return Math.min(high.value, low.value + ((x - low.raw) / (high.raw - low.raw)) * (high.value - low.value));
 }
 
 /**

@@ -1,5 +1,5 @@
-import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { WeirError } from "../streams/index.ts";
 import type { ModelFormat, ModelManifest } from "./manifest.ts";
@@ -71,41 +71,45 @@ export async function publish(
   const version = String(Number((await latestVersion(repository, name)) ?? 0) + 1);
   const manifest: ModelManifest = { ...unnumbered, version };
 
-  const staging = join(resolve(repository, ".."), `${basename(repository)}.staging-${name}-${process.pid}`);
-  await rm(staging, { recursive: true, force: true });
-  const staged = join(staging, version);
-  await mkdir(staged, { recursive: true });
   await mkdir(repository, { recursive: true });
-  const file = artefactFile[format];
-  await copyFile(join(fitted, file), join(staged, file));
-  await copyFile(join(fitted, "golden.json"), join(staged, "golden.json"));
-  await copyFile(MODEL_PY, join(staged, "model.py"));
-  await writeFile(join(staged, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-  // One configuration holds for all versions served: an older one of another width cannot be kept beside this one.
-  const keptVersions = previous === null || previous.input.columns === manifest.input.columns ? 2 : 1;
-  await writeFile(join(staging, "config.pbtxt"), modelConfig(name, manifest.input.columns, keptVersions));
-
-  const home = join(repository, name);
-  const folder = join(home, version);
+  const staging = await mkdtemp(`${resolve(repository)}.staging-`);
   try {
-    if (version === "1") {
-      await rename(staging, home);
-    } else {
-      await rename(staged, folder);
-      await rename(join(staging, "config.pbtxt"), join(home, "config.pbtxt"));
-    }
-  } catch (cause) {
-    throw new WeirError(
-      "MODEL_PUBLISH_CONFLICT",
-      "fatal",
-      `Version ${version} of ${name} could not be put into ${repository}.`,
-      "See that one trainer at a time publishes there and that the folder is writable; then train again.",
-      { cause },
-    );
+    const staged = join(staging, version);
+    await mkdir(staged);
+    const file = artefactFile[format];
+    await copyFile(join(fitted, file), join(staged, file));
+    await copyFile(join(fitted, "golden.json"), join(staged, "golden.json"));
+    await copyFile(MODEL_PY, join(staged, "model.py"));
+    await writeFile(join(staged, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+    // One configuration holds for all versions served: an older one of another width cannot be kept beside this one.
+    const keptVersions = previous === null || previous.input.columns === manifest.input.columns ? 2 : 1;
+    await writeFile(join(staging, "config.pbtxt"), modelConfig(name, manifest.input.columns, keptVersions));
+    const folder = join(repository, name, version);
+    await putInPlace(staging, staged, folder).catch((cause: unknown) => {
+      throw new WeirError(
+        "MODEL_PUBLISH_CONFLICT",
+        "fatal",
+        `Version ${version} of ${name} could not be put into ${repository}.`,
+        "See that one trainer at a time publishes there and that the folder is writable; then train again.",
+        { cause },
+      );
+    });
+    return { manifest, folder };
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
-  return { manifest, folder };
+}
+
+/** The first version brings its model's folder along; later ones leave the running one's configuration till last. */
+async function putInPlace(staging: string, staged: string, folder: string): Promise<void> {
+  const home = dirname(folder);
+  if (basename(folder) === "1") {
+    await chmod(staging, 0o755); // temporary folders start closed to others; a model server may run as another user
+    await rename(staging, home);
+  } else {
+    await rename(staged, folder);
+    await rename(join(staging, "config.pbtxt"), join(home, "config.pbtxt"));
+  }
 }
 
 /** Triton's view of a model: python backend, rows of `columns` floats in, one float out, batched on the server. */

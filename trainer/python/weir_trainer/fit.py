@@ -112,6 +112,7 @@ def catboost_anomaly(train, target, parameters, folder, threads):
         model.save_model(raw, format="onnx")
         exported = onnx.load(raw)
     cut_zip_map(exported)
+    del exported.metadata_props[:]  # a time stamp and a random id: equal fits must give equal bytes
     onnx.save(exported, os.path.join(folder, "model.onnx"))
     return {"importance": shares(model.get_feature_importance()), "rounds": int(model.tree_count_)}
 
