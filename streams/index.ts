@@ -7,5 +7,6 @@ export * from "./partitioner.ts";
 export * from "./ports.ts";
 export * from "./processor.ts";
 export * from "./runnable.ts";
+export { SideInput } from "./side-input.ts";
 export type { StageBinding, TaskOptions } from "./task/binding.ts";
 export { initialiseStage, StageRunner } from "./task/runner.ts";

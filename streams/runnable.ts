@@ -23,6 +23,8 @@ export interface TaskStatus {
   readonly state: "starting" | "running" | "stopped" | "failed";
   /** Input records not yet committed; Infinity while unknown. For a shard: milliseconds behind its tip. */
   readonly lag: number;
+  /** Next input offset to read; everything before it is committed. For a shard: records read. */
+  readonly position?: number;
   readonly watermarkMs: number;
   readonly counters: Readonly<Counters>;
   readonly stateBytes: number;

@@ -60,6 +60,7 @@ export class Task {
       partition: String(this.id.partition),
       state: this.#state,
       lag: this.#endOffset - this.#position,
+      position: this.#position,
       watermarkMs: this.#progress?.watermarkMs ?? 0,
       counters: this.#progress?.counters ?? noCounters(),
       stateBytes: this.#stores.reduce((sum, store) => sum + store.size.bytes, 0),
@@ -174,12 +175,13 @@ export class Task {
         const next = i < batch.records.length ? batch.records[i]!.offset : batch.nextOffset;
         if (this.#stop.signal.aborted) break;
         const caughtUp = next >= batch.endOffset;
-        if (cycle.due(caughtUp)) this.#progress = await cycle.commit(next);
-        this.#position = next;
+        const due = cycle.due(caughtUp);
+        if (due) this.#progress = await cycle.commit(next);
+        if (due || caughtUp) this.#position = next;
       }
       if (batch.records.length === 0) {
-        this.#position = batch.nextOffset;
         if (cycle.due(true)) this.#progress = await cycle.commit(batch.nextOffset);
+        this.#position = batch.nextOffset;
       }
       this.#endOffset = batch.endOffset;
     }

@@ -1,0 +1,60 @@
+import { readFileSync } from "node:fs";
+import { S3Client } from "@aws-sdk/client-s3";
+import type { SASLOptions } from "kafkajs";
+import type { Config } from "../config.ts";
+import { compileFeatureSet, type FeatureSet, featureSetFromMetrics, loadFeatureSet } from "../processors/index.ts";
+import { kinesisClient } from "../sources/index.ts";
+import { type Broker, connectBroker, WeirError } from "../streams/index.ts";
+
+/** Clients of the outside, built from options. Nothing connects before it is used. */
+export function brokerOf(config: Config): Broker {
+  const { kafkaBrokers, kafkaTls, kafkaUser, kafkaPassword } = config;
+  const sasl: SASLOptions | undefined = kafkaUser
+    ? { mechanism: "scram-sha-512", username: kafkaUser, password: kafkaPassword }
+    : undefined;
+  return connectBroker({
+    brokers: kafkaBrokers.split(",").map((b) => b.trim()),
+    clientId: `weir-${config.env}`,
+    ssl: kafkaTls === "on",
+    ...(sasl && { sasl }),
+  });
+}
+
+/** Credentials come from the SDK's own chain: environment, profile or role. */
+export const kinesisOf = (config: Config) =>
+  kinesisClient({ region: config.awsRegion, ...(config.kinesisEndpoint && { endpoint: config.kinesisEndpoint }) });
+
+export const s3Of = (config: Config): S3Client =>
+  new S3Client({
+    region: config.awsRegion,
+    ...(config.s3Endpoint && { endpoint: config.s3Endpoint, forcePathStyle: true }),
+  });
+
+/** A built-in set by name, or a JSON file: a definition, or `{name, metrics, hopMinutes}` for any named metrics. */
+export function featureSetOf(config: Pick<Config, "featureSet">): FeatureSet {
+  if (!config.featureSet.endsWith(".json")) return loadFeatureSet(config.featureSet);
+  const definition = readJson(config.featureSet);
+  return "metrics" in definition ? featureSetFromMetrics(definition as never) : compileFeatureSet(definition as never);
+}
+
+/** The service of an entity; one the topology does not name is its own. */
+export function groupsOf(config: Pick<Config, "topology">): (entity: string) => string {
+  const groups = config.topology
+    ? new Map(Object.entries(readJson(config.topology) as Record<string, string>))
+    : new Map<string, string>();
+  return (entity) => groups.get(entity) ?? entity;
+}
+
+function readJson(file: string): object {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as object;
+  } catch (error) {
+    throw new WeirError(
+      "FILE_UNREADABLE",
+      "fatal",
+      `${file}: ${(error as Error).message}`,
+      "Name an existing JSON file.",
+      { cause: error },
+    );
+  }
+}

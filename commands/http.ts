@@ -1,0 +1,80 @@
+import { createServer, type Server } from "node:http";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { Runnable, TaskStatus } from "../streams/index.ts";
+
+/**
+ * `/healthz` (200 while every task runs, else 503 with those that do not) and `/metrics` of one process.
+ *
+ * All numbers come from the tasks' own status at the time of the scrape: there is no second book-keeping.
+ */
+export async function serveHealth(
+  runnables: readonly Runnable[],
+  host: string,
+  port: number,
+): Promise<{ url: string; close(): Promise<void> }> {
+  const registry = metricsOf(() => runnables.flatMap((r) => r.status()));
+  const server: Server = createServer(async (request, response) => {
+    const path = request.url?.split("?")[0];
+    if (path === "/metrics")
+      response.writeHead(200, { "content-type": registry.contentType }).end(await registry.metrics());
+    else if (path === "/healthz") {
+      const ill = runnables.flatMap((r) => r.status()).filter((t) => t.state !== "running");
+      const body = JSON.stringify({
+        ok: ill.length === 0,
+        notRunning: ill.map((t) => `${t.stage}/${t.partition}: ${t.state}`),
+      });
+      response.writeHead(ill.length === 0 ? 200 : 503, { "content-type": "application/json" }).end(`${body}\n`);
+    } else response.writeHead(404, { "content-type": "text/plain" }).end("Try /healthz or /metrics.\n");
+  });
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(port, host, resolve));
+  const address = server.address() as { port: number };
+  return {
+    url: `http://${host}:${address.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+function metricsOf(status: () => readonly TaskStatus[]): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const labelNames = ["stage", "partition"] as const;
+  const gauge = (name: string, help: string, of: (t: TaskStatus) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const t of status())
+          if (Number.isFinite(of(t))) this.set({ stage: t.stage, partition: t.partition }, of(t));
+      },
+    });
+  gauge("weir_task_running", "1 while the task runs.", (t) => (t.state === "running" ? 1 : 0));
+  gauge("weir_task_lag", "Input records not yet committed; for a shard, milliseconds behind its tip.", (t) => t.lag);
+  gauge(
+    "weir_task_watermark_seconds",
+    "Event time up to which the task has seen its input.",
+    (t) => t.watermarkMs / 1_000,
+  );
+  gauge("weir_task_state_bytes", "Memory that the task's stores hold, estimated.", (t) => t.stateBytes);
+  new Counter({
+    name: "weir_events_total",
+    help: "Input events by what became of them, committed with the task's progress.",
+    labelNames: [...labelNames, "outcome"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { stage, partition, counters } of status()) {
+        for (const [outcome, events] of Object.entries(counters)) {
+          if (outcome !== "in") this.inc({ stage, partition, outcome }, events);
+        }
+      }
+    },
+  });
+  return registry;
+}
