@@ -48,7 +48,8 @@ export function minuteState(seed: number, instance: Instance, atMs: number): Min
   const busy = load * (1 + 0.1 * drift(6, seed, n + 10_000, minute));
 
   // Nightly backup: ten minutes of disk traffic at the instance's own hour.
-  const backup = Math.floor(trait(0, 60, 240)) <= minute % 1440 && minute % 1440 < Math.floor(trait(0, 60, 240)) + 10;
+  const backupAt = Math.floor(trait(0, 60, 240));
+  const backup = backupAt <= minute % 1440 && minute % 1440 < backupAt + 10;
   const state: MinuteState = {
     cpu: trait(1, 6, 16) + trait(2, 25, 45) * busy + 2 * noise(1),
     memory: trait(3, 35, 55) + 7 * load + 2.5 * drift(180, seed, n + 20_000, minute) + 0.5 * noise(2),

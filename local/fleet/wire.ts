@@ -33,10 +33,9 @@ export const eventId = (timestampMs: number, stream: number, sequence: number, t
 /** The id under which a record is audited that has no readable events: the first 16 hex digits of its SHA-256. */
 export const recordId = (bytes: Uint8Array): string => digest("sha256", bytes).slice(0, 16);
 
-/** Gzip with a header that says neither when nor on what system it was made. */
+/** Gzip with a header that does not name the system it was made on; zlib leaves the time zero. */
 export function gzip(text: string): Buffer {
   const bytes = gzipSync(text, { level: 6 });
-  bytes.fill(0, 4, 9);
   bytes[9] = 255;
   return bytes;
 }

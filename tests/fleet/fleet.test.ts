@@ -69,6 +69,14 @@ describe("wire format", () => {
     expect(seen.size).toBeGreaterThan(30_000);
   });
 
+  test("the last 27 digits of an id are the seed's, so fleets of different seeds share no id", () => {
+    const tails = (rounds: readonly TelemetryRound[]) =>
+      new Set(envelopes(rounds).flatMap((e) => e.logEvents.map(({ id }) => id.slice(-27))));
+    const [mine, other] = [tails(plainRun), tails(roundsOf({ seed: 8, endMs: startMs + minutes(10) }))];
+    expect([mine.size, other.size]).toEqual([1, 1]);
+    expect(mine).not.toEqual(other);
+  });
+
   test("the ids a record names for the ledger are those of its events", () => {
     for (const round of plainRun)
       for (const record of round.records) {
