@@ -12,10 +12,14 @@ export class Breaker {
   #pauseMs = FIRST_PAUSE_MS;
   #openUntilMs = Number.NEGATIVE_INFINITY;
 
+  isOpen(nowMs: number): boolean {
+    return this.#failures >= FAILURES && nowMs < this.#openUntilMs;
+  }
+
   /** True if a call may go out. After a pause only the first asker gets it, until its outcome is known. */
   allow(nowMs: number): boolean {
     if (this.#failures < FAILURES) return true;
-    if (nowMs < this.#openUntilMs) return false;
+    if (this.isOpen(nowMs)) return false;
     this.#openUntilMs = nowMs + this.#pauseMs;
     return true;
   }

@@ -208,7 +208,8 @@ export class TritonClient {
         if (retriable) this.#breaker.failed(Date.now());
         else this.#breaker.succeeded();
         const pauseMs = Math.min(50 * 2 ** attempt, 1_000) * (0.5 + Math.random() / 2);
-        if (!retriable || Date.now() + pauseMs >= deadlineMs || !this.#budget.take()) {
+        const isLast = !retriable || this.#breaker.isOpen(Date.now()) || Date.now() + pauseMs >= deadlineMs;
+        if (isLast || !this.#budget.take()) {
           throw toWeirError(error, describe(method, request), this.address);
         }
         await sleep(pauseMs, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());

@@ -33,7 +33,7 @@ export function catboostEvaluator(file: Buffer, columns: number, passing: Float3
   const attributes = new Map(classifier.attribute.map((attribute) => [attribute.name, attribute]));
   const transform = attributes.get("post_transform")?.s.toString();
   if (transform !== "LOGISTIC") throw new Error(`post_transform is ${transform}, not LOGISTIC`);
-  const base = attributes.get("base_values")?.floats[0] ?? 0;
+  const base = attributes.get("base_values")?.floats.at(-1) ?? 0;
   const parsed = readTrees(attributes);
   const trees = parsed.map((tree): Tree => ({ ...tree, cover: passes(tree, columns, passing) }));
   const ensemble = buildEnsemble(trees, columns);
@@ -71,10 +71,11 @@ function readTrees(attributes: ReadonlyMap<string, Attribute>): BareTree[] {
   const values = attributes.get("nodes_values")?.floats ?? [];
   const weights = attributes.get("class_weights")?.floats ?? [];
   const weightOf = new Map<string, number>();
-  ints("class_treeids").forEach((tree, i) => {
-    const key = `${tree}/${ints("class_nodeids")[i]}`;
-    if (weightOf.has(key)) throw new Error("leaves with several weights are not evaluated here");
-    weightOf.set(key, weights[i]!);
+  // Each leaf speaks for both classes with opposite signs; class 1 is the anomaly.
+  const [leafTrees, leafNodes, classes] = [ints("class_treeids"), ints("class_nodeids"), ints("class_ids")];
+  weights.forEach((weight, i) => {
+    if (classes[i]! > 1) throw new Error("more than two classes are not evaluated here");
+    if (classes[i] === 1) weightOf.set(`${leafTrees[i]}/${leafNodes[i]}`, weight);
   });
   const trees = new Map<number, GrowingTree>();
   treeIds.forEach((id, i) => {
