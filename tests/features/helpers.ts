@@ -7,7 +7,7 @@ import {
   loadFeatureSet,
   MemoryOutput,
   rowsOf,
-} from "../../processors/index.ts";
+} from "../../processors/features/index.ts";
 import type { FeatureBatch, LogBatch, LogEvent, SourceSign } from "../../schemas/index.ts";
 import { type InputRecord, type Processor, topicName } from "../../streams/index.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { featureSetFromMetrics } from "../../processors/index.ts";
+import { featureSetFromMetrics } from "../../processors/features/index.ts";
 import {
   bits,
   column,
@@ -245,14 +245,19 @@ describe("entities", () => {
     ]);
   });
 
-  test("the order of records of one source within a minute does not change a bit of the rows", () => {
-    const values = [0.1, 0.2, 0.3, 1e9 + 0.1, 7e-5, 33.3];
-    const rows = (order: number[]) =>
-      run([
-        sign("s", "open", at(0)),
-        ...order.map((v, i) => cpu("s", "a", at(0), at(0, i === 0 ? 0 : 1), v)),
-        sign("s", "tick", at(3)),
-      ]).rows.map(bits);
-    expect(rows([...values].reverse())).toEqual(rows(values));
+  test("the order of samples changes no bit, and a small spread far from zero is not lost in rounding", () => {
+    const values = [0.1, 0.7, 0.2, 0.9, 0.4, 0.3].map((v) => 5e8 + v);
+    const rowOf = (order: readonly number[]) => {
+      const events = order.map((v, i) => metricEvent("a", at(0, i === 0 ? 0 : 1), { network_in: v }));
+      const { rows } = run([sign("s", "open", at(0)), eventsOf("s", "a", at(0), events), sign("s", "tick", at(2))]);
+      return rows[0]!;
+    };
+    const mean = values.reduce((a, v) => a + (v - 5e8), 0) / 6;
+    const std = Math.sqrt(values.reduce((a, v) => a + (v - 5e8 - mean) ** 2, 0) / 5);
+    const first = rowOf(values);
+    expect(Math.abs(column(first, "network_in_std") / std - 1)).toBeLessThan(1e-6);
+    for (let turn = 1; turn < 6; turn++) {
+      expect(bits(rowOf([...values.slice(turn), ...values.slice(0, turn)]))).toBe(bits(first));
+    }
   });
 });
