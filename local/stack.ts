@@ -42,16 +42,18 @@ const ownerFileOf = (runDir: string) => path.join(runDir, "stack.pid");
  * @throws WeirError LOCAL_STACK_RUNNING, LOCAL_COMPONENT_FAILED, LOCAL_NO_DOCKER
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
+  const runDir = path.resolve(options.runDir);
+  mkdirSync(runDir, { recursive: true });
   if (options.infra === "docker") {
     // Loaded on request: testcontainers takes a second, and nobody else needs it.
     const { startDockerStack } = await import("./docker.ts");
-    return startDockerStack(options);
+    const stack = await startDockerStack(options);
+    writeEndpoints(options.runDir, stack.endpoints);
+    return stack;
   }
-  const runDir = path.resolve(options.runDir);
   const cacheDir = options.cacheDir ?? defaultCacheDir();
   const progress = options.progress ?? silentProgress;
   const names = options.components ?? defaultComponents;
-  mkdirSync(runDir, { recursive: true });
   if (!tryLock(ownerFileOf(runDir))) throw alreadyRunning(runDir);
   await endOrphans(runDir);
 
@@ -82,7 +84,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     throw error;
   }
   const endpoints = asEndpoints(Object.assign({}, ...supervised.map((one) => one.endpoints)));
-  writeWhole(endpointsFileOf(runDir), `${JSON.stringify(endpoints, null, 2)}\n`);
+  writeEndpoints(runDir, endpoints);
   return {
     endpoints,
     stop,
@@ -125,8 +127,10 @@ async function endOrphans(runDir: string): Promise<boolean> {
   return ended.includes(true);
 }
 
-function writeWhole(file: string, text: string): void {
-  writeFileSync(`${file}.tmp`, text);
+/** A reader finds the whole file or none. */
+function writeEndpoints(runDir: string, endpoints: Endpoints): void {
+  const file = endpointsFileOf(runDir);
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(endpoints, null, 2)}\n`);
   renameSync(`${file}.tmp`, file);
 }
 

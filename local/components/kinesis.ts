@@ -8,19 +8,23 @@ import type { Component } from "./component.ts";
 const packageFile = (file: string) =>
   fileURLToPath(new URL(`../../node_modules/kinesis-local/${file}`, import.meta.url));
 
+export function kinesisEndpoint(port: number): KinesisEndpoint {
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    region: "us-east-1",
+    accessKeyId: "weir-local",
+    secretAccessKey: "weir-local-secret",
+    stream: "weir",
+  };
+}
+
 /** kinesis-local: a mock with exact shard semantics. It writes its memory to a file at a clean stop and now and then. */
 export const kinesis: Component = {
   portCount: 2,
   startTimeoutMs: 60_000,
   async launch({ dataDir, ports, shards }) {
     const [port, tlsPort] = ports;
-    const endpoint: KinesisEndpoint = {
-      endpoint: `http://127.0.0.1:${port}`,
-      region: "us-east-1",
-      accessKeyId: "weir-local",
-      secretAccessKey: "weir-local-secret",
-      stream: "weir",
-    };
+    const endpoint = kinesisEndpoint(port!);
     return {
       command: process.execPath,
       args: [packageFile("main.js")],
@@ -42,7 +46,8 @@ export const kinesis: Component = {
   },
 };
 
-async function createStream(to: KinesisEndpoint, shards: number): Promise<void> {
+/** Does nothing if it is there; else resolves once it can be written to. */
+export async function createStream(to: KinesisEndpoint, shards: number): Promise<void> {
   const client = new KinesisClient({
     endpoint: to.endpoint,
     region: to.region,

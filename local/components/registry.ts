@@ -36,7 +36,7 @@ export const registry: Component = {
 };
 
 /** Confluent's default is BACKWARD, Apicurio's NONE. */
-async function setCompatibility(api: string): Promise<void> {
+export async function setCompatibility(api: string): Promise<void> {
   const response = await fetch(`${api}/config`, {
     method: "PUT",
     headers: { "content-type": "application/vnd.schemaregistry.v1+json" },

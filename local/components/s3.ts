@@ -7,19 +7,23 @@ import { supportsXattr } from "../xattr.ts";
 import type { Component } from "./component.ts";
 import { motoServer } from "./moto.ts";
 
+export function s3Endpoint(port: number): S3Endpoint {
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    region: "us-east-1",
+    accessKeyId: "weir-local",
+    secretAccessKey: "weir-local-secret",
+    bucket: "weir",
+  };
+}
+
 /** S3 on a folder (versitygw); where that could not be built, moto's, in memory. */
 export const s3: Component = {
   portCount: 1,
   startTimeoutMs: 60_000,
   async launch({ cacheDir, dataDir, ports }) {
     const [port] = ports;
-    const endpoint: S3Endpoint = {
-      endpoint: `http://127.0.0.1:${port}`,
-      region: "us-east-1",
-      accessKeyId: "weir-local",
-      secretAccessKey: "weir-local-secret",
-      bucket: "weir",
-    };
+    const endpoint = s3Endpoint(port!);
     const afterReady = () => createBucket(endpoint);
     const gateway = path.join(cacheDir, "s3", "versitygw");
     if (!existsSync(gateway)) {
@@ -50,7 +54,8 @@ function metadataFlags(dataDir: string): string[] {
   return existsSync(sidecar) ? ["--sidecar", sidecar] : [];
 }
 
-async function createBucket(to: S3Endpoint): Promise<void> {
+/** Does nothing if it is there. */
+export async function createBucket(to: S3Endpoint): Promise<void> {
   const client = new S3Client({
     endpoint: to.endpoint,
     region: to.region,
