@@ -12,14 +12,13 @@ export type LabelOf = (entity: string, windowEndMs: number) => -1 | 0 | 1;
 
 /**
  * Telemetry through the very code of the bridge and the features stage, in this process: what a model learns from is
- * computed as what it will score. `progress` gets the share done, by event time.
+ * computed as what it will score. Rows that end behind `toMs` are left out.
  */
 export async function historyRows(
   featureSet: FeatureSet,
   rounds: Iterable<TelemetryRound>,
   labelOf: LabelOf,
-  range: { readonly fromMs: number; readonly toMs: number },
-  progress: (share: number) => void = () => undefined,
+  toMs: number,
 ): Promise<TrainingData> {
   const matrix = new Floats();
   const ends: number[] = [];
@@ -30,15 +29,14 @@ export async function historyRows(
   const processor = createFeaturesProcessor({ featureSet, topic: topics.features, partition: 0, partitions: 1 });
   for (const round of rounds) {
     for (const row of collectFeatureRows(processor, logBatches(round))) {
-      if (row.windowEndMs > range.toMs) continue;
+      if (row.windowEndMs > toMs) continue;
       matrix.push(row.values);
       ends.push(row.windowEndMs);
       if (!index.has(row.entity)) index.set(row.entity, index.size);
       entities.push(index.get(row.entity)!);
       labels.push(labelOf(row.entity, row.windowEndMs));
     }
-    progress(Math.min(1, (round.clockMs - range.fromMs) / (range.toMs - range.fromMs)));
-    if (round.clockMs > range.toMs) break;
+    if (round.clockMs > toMs) break;
     await new Promise(setImmediate); // the page and Ctrl-C stay alive
   }
   const label = Int8Array.from(labels);

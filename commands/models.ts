@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import path from "node:path";
 import {
   dayMs,
   type FleetOptions,
@@ -8,25 +8,21 @@ import {
   type ReplayPlan,
   replayHistory,
   replayRounds,
+  type TelemetryRound,
 } from "../local/fleet/index.ts";
+import type { Progress } from "../local/index.ts";
 import type { FeatureSet } from "../processors/index.ts";
-import { type ModelJob, modelsUpToDate, type TrainingData, trainModels } from "../trainer/index.ts";
-import { historyRows, labelsFromTruth } from "./history.ts";
+import { type ModelJob, modelsUpToDate, trainModels } from "../trainer/index.ts";
+import { historyRows, type LabelOf, labelsFromTruth } from "./history.ts";
+import type { Scenario } from "./scenario.ts";
 
 const MINUTE_MS = 60_000;
+/** A row describes this much time; trouble in any of it makes the row anomalous. */
+const WINDOW_MS = 15 * MINUTE_MS;
 /** What the fleet's models learn from: two simulated days of another fleet than the one they will watch. */
 const HISTORY = { seed: 1_009, instances: 40, days: 2 } as const;
 
-export interface ModelsOptions {
-  readonly featureSet: FeatureSet;
-  readonly repository: string;
-  readonly folder: string;
-  /** Interpreter of the tools environment. */
-  readonly python: string;
-  readonly progress: (line: string) => void;
-}
-
-/** The models of issue: forest and XGBoost take every column, CatBoost all but the last. */
+/** Forest and XGBoost take every column, CatBoost all but the last. */
 export function modelJobs(featureSet: FeatureSet): ModelJob[] {
   const { name, hash, columns } = featureSet;
   const job = (kind: ModelJob["kind"], of: readonly string[]): ModelJob => ({
@@ -43,76 +39,76 @@ export function modelJobs(featureSet: FeatureSet): ModelJob[] {
   ];
 }
 
-/** Trains on simulated history unless the repository already holds models of it. Returns whether it trained. */
-export async function ensureFleetModels(options: ModelsOptions): Promise<boolean> {
-  // History ends at a fixed Monday, so that its rows, and with them the models, are the same on every machine.
-  const endMs = Date.UTC(2026, 0, 5);
-  const fleet: FleetOptions = {
-    seed: HISTORY.seed,
-    instances: HISTORY.instances,
-    startMs: endMs - HISTORY.days * dayMs,
-    endMs,
-    inject: noInjection,
-  };
-  const key = `fleet/${JSON.stringify(fleet)}`;
-  return await ensure(options, key, (progress) => {
-    const plan = planFleet(fleet);
-    const labels = labelsFromTruth(plan.truth, 15 * MINUTE_MS);
-    return historyRows(options.featureSet, fleetRounds(plan), labels, { fromMs: fleet.startMs, toMs: endMs }, progress);
-  });
-}
-
-/** Trains on what may be learnt from of a replay: the unlabelled half, taken as normal, and the labels before the exam. */
-export async function ensureReplayModels(options: ModelsOptions, plan: ReplayPlan): Promise<boolean> {
-  const history = replayHistory(plan);
-  const byMachine = new Map(history.machines.map((m) => [m.machine, m]));
-  const labelOf = (entity: string, windowEndMs: number): -1 | 0 | 1 => {
-    const machine = byMachine.get(entity);
-    if (!machine || windowEndMs <= machine.labelledFromMs) return 0;
-    for (let at = windowEndMs - 15 * MINUTE_MS; at < windowEndMs; at += MINUTE_MS) {
-      if (machine.labels[(at - machine.fromMs) / MINUTE_MS] === 1) return 1;
-    }
-    return 0;
-  };
-  const key = `replay/${plan.machines.map((m) => `${m.name}:${m.csv.length}`).join(",")}`;
-  return await ensure(options, key, (progress) =>
-    historyRows(
-      options.featureSet,
-      replayRounds(plan),
-      labelOf,
-      { fromMs: history.startMs, toMs: history.examFromMs },
-      progress,
-    ),
-  );
-}
-
-async function ensure(
-  options: ModelsOptions,
-  key: string,
-  rows: (progress: (share: number) => void) => Promise<TrainingData>,
-): Promise<boolean> {
-  const { featureSet, repository, folder, python, progress } = options;
+/**
+ * Trains on history unless the repository already holds models of it. The fleet's history is another simulated fleet's
+ * two days; a replay's is what may be learnt from: the unlabelled half, taken as normal, and the labels before the exam.
+ */
+export async function ensureModels(
+  scenario: Scenario,
+  repository: string,
+  cacheDir: string,
+  progress: Progress,
+): Promise<void> {
+  const { featureSet } = scenario;
   const models = modelJobs(featureSet);
-  const digest = `${key}/${featureSet.hash}`;
-  if (await modelsUpToDate(repository, models, digest)) return false;
-  let shown = -1;
-  const data = await rows((share) => {
-    const percent = Math.floor(share * 10) * 10;
-    if (percent > shown) progress(`computing history features: ${percent} %`);
-    shown = Math.max(shown, percent);
-  });
-  progress(`training on ${data.entity.length} rows of ${featureSet.columns.length} features`);
-  await trainModels(
+  const history = scenario.kind === "fleet" ? fleetHistory() : replayHistoryOf(scenario.plan);
+  const digest = `${history.key}/${featureSet.hash}`;
+  if (await modelsUpToDate(repository, models, digest)) return;
+  progress.begin("history");
+  const data = await historyRows(featureSet, history.rounds(), history.labelOf, history.toMs);
+  progress.done("history", `${data.entity.length} rows of ${featureSet.columns.length} features, by the online code`);
+  progress.begin("training");
+  const report = await trainModels(
     {
-      folder: join(folder, "job"),
+      folder: `${repository}.job`,
       repository,
-      // Named by what it was made from: the same rows need not be computed to know that the models are up to date.
+      // Named by what it was made from: the rows need not be computed again to know that the models are up to date.
       data: { ...data, digest },
       models,
       embargoMs: featureSet.lookbackMinutes * MINUTE_MS,
       hopMs: featureSet.hopMinutes * MINUTE_MS,
     },
-    { python, progress: ({ step, model, detail }) => progress(`${step}${model ? ` ${model}` : ""}: ${detail}`) },
+    { python: path.join(cacheDir, "tools", "bin", "python"), progress: () => undefined },
   );
-  return true;
+  const quality = report.models.map(
+    (m) => `${m.name} ${m.quality ? `F1 ${m.quality.f1?.toFixed(2) ?? "none"}` : "unlabelled"}`,
+  );
+  progress.done("training", quality.join(", "));
+}
+
+interface History {
+  readonly key: string;
+  readonly rounds: () => Iterable<TelemetryRound>;
+  readonly labelOf: LabelOf;
+  /** Rows behind it may not be learnt from. */
+  readonly toMs: number;
+}
+
+function fleetHistory(): History {
+  const { seed, instances, days } = HISTORY;
+  // Ends at a fixed Monday, so that its rows, and with them the models, are the same on every machine and day.
+  const endMs = Date.UTC(2026, 0, 5);
+  const fleet: FleetOptions = { seed, instances, startMs: endMs - days * dayMs, endMs, inject: noInjection };
+  const plan = planFleet(fleet);
+  return {
+    key: `fleet/${JSON.stringify(fleet)}`,
+    rounds: () => fleetRounds(plan),
+    labelOf: labelsFromTruth(plan.truth, WINDOW_MS),
+    toMs: endMs,
+  };
+}
+
+function replayHistoryOf(plan: ReplayPlan): History {
+  const history = replayHistory(plan);
+  const byMachine = new Map(history.machines.map((m) => [m.machine, m]));
+  const labelOf: LabelOf = (entity, windowEndMs) => {
+    const machine = byMachine.get(entity);
+    if (!machine || windowEndMs <= machine.labelledFromMs) return 0;
+    for (let at = windowEndMs - WINDOW_MS; at < windowEndMs; at += MINUTE_MS) {
+      if (machine.labels[(at - machine.fromMs) / MINUTE_MS] === 1) return 1;
+    }
+    return 0;
+  };
+  const key = `replay/${plan.machines.map((m) => `${m.name}:${m.csv.length}`).join(",")}`;
+  return { key, rounds: () => replayRounds(plan), labelOf, toMs: history.examFromMs };
 }

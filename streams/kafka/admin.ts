@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Admin as KafkaJsAdmin } from "kafkajs";
 import { WeirError } from "../errors.ts";
 import type { TopicName } from "../names.ts";
@@ -5,6 +6,8 @@ import type { Admin, Isolation, TopicSettings } from "../ports.ts";
 import type { KafkaClient, KafkaCluster } from "./kafkajs.ts";
 import { brokerError } from "./outcome.ts";
 
+const RETRY_FOR_MS = 10_000;
+const RETRY_PAUSE_MS = 100;
 const EARLIEST = -2;
 const LATEST = -1;
 
@@ -85,14 +88,21 @@ export class KafkaAdmin implements Admin {
     await this.#cluster.disconnect().catch(() => undefined);
   }
 
+  /** Leadership of a new topic settles a moment after its creation: asked again until the time is up. */
   async #run<T>(what: string, call: () => Promise<T>): Promise<T> {
-    try {
-      this.#connected ??= Promise.all([this.#admin.connect(), this.#cluster.connect()]);
-      await this.#connected;
-      return await call();
-    } catch (error) {
-      this.#connected = undefined;
-      throw brokerError(error, what);
+    for (const deadline = performance.now() + RETRY_FOR_MS; ; ) {
+      try {
+        this.#connected ??= Promise.all([this.#admin.connect(), this.#cluster.connect()]);
+        await this.#connected;
+        return await call();
+      } catch (error) {
+        const failure = brokerError(error, what);
+        if (failure.disposition !== "retry" || performance.now() > deadline) throw failure;
+        await sleep(RETRY_PAUSE_MS);
+        await this.#cluster.refreshMetadata().catch(() => {
+          this.#connected = undefined;
+        });
+      }
     }
   }
 }

@@ -1,0 +1,50 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { options } from "../config.ts";
+import { defaultCacheDir, type Endpoints } from "../local/index.ts";
+import type { Scenario } from "./scenario.ts";
+
+/** The options under which the local stack is reached, by the names of their variables. */
+export type LocalOptions = Readonly<Record<string, string>>;
+
+export function localOptions(
+  endpoints: Endpoints,
+  scenario?: Pick<Scenario, "featureSetName" | "topologyFile">,
+): LocalOptions {
+  const { kafka, registry, s3, kinesis, triton, qdrant, ai } = endpoints;
+  const o = options;
+  return {
+    [o.env.name]: "local",
+    [o.kafkaBrokers.name]: kafka.join(","),
+    [o.registryUrl.name]: registry,
+    [o.kinesisStream.name]: kinesis.stream,
+    [o.kinesisEndpoint.name]: kinesis.endpoint,
+    [o.clockMode.name]: "records",
+    [o.awsRegion.name]: s3.region,
+    [o.s3Bucket.name]: s3.bucket,
+    [o.s3Endpoint.name]: s3.endpoint,
+    [o.tritonGrpc.name]: triton.grpc,
+    [o.modelRepository.name]: triton.modelRepository,
+    [o.qdrantUrl.name]: qdrant,
+    [o.embeddingUrl.name]: ai.baseUrl,
+    [o.embeddingModel.name]: ai.embeddingModel,
+    [o.llmUrl.name]: ai.baseUrl,
+    [o.llmModel.name]: ai.chatModel,
+    AWS_ACCESS_KEY_ID: s3.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,
+    ...(scenario && { [o.featureSet.name]: scenario.featureSetName, [o.topology.name]: scenario.topologyFile }),
+  };
+}
+
+const currentFile = (): string => path.join(defaultCacheDir(), "current.json");
+
+/** Lets `weir tail` and `weir run` find the stack that runs now. The credentials in it are those of the local S3 only. */
+export function rememberLocal(runDir: string, local: LocalOptions): void {
+  mkdirSync(defaultCacheDir(), { recursive: true });
+  for (const file of [path.join(runDir, "options.json"), currentFile()])
+    writeFileSync(file, `${JSON.stringify(local, null, 1)}\n`, { mode: 0o600 });
+}
+
+/** Of the stack started last; empty if there never was one. */
+export const currentLocal = (): LocalOptions =>
+  existsSync(currentFile()) ? (JSON.parse(readFileSync(currentFile(), "utf8")) as LocalOptions) : {};

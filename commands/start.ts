@@ -1,0 +1,283 @@
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { S3Client } from "@aws-sdk/client-s3";
+import { readConfig } from "../config.ts";
+import {
+  FleetWriter,
+  fleetRounds,
+  pace,
+  readLedger,
+  replayRounds,
+  writeTopology,
+  writeTruth,
+} from "../local/fleet/index.ts";
+import { createProgress, defaultCacheDir, type Progress, type Stack, setUp, startStack } from "../local/index.ts";
+import { renderSummary, type Summary } from "../ops/index.ts";
+import type { Codecs } from "../schemas/index.ts";
+import type { Broker, Runnable } from "../streams/index.ts";
+import { brokerOf, kinesisOf, s3Of } from "./clients.ts";
+import { drained } from "./drain.ts";
+import { languageTexts } from "./explain-role.ts";
+import { IncidentFeed } from "./feed.ts";
+import { serveHealth } from "./http.ts";
+import { connectCodecs, initialise } from "./init.ts";
+import { localOptions, rememberLocal } from "./local-options.ts";
+import { ensureModels } from "./models.ts";
+import { createRole, roleNames } from "./roles.ts";
+import { publishRouting } from "./routing.ts";
+import { prepareScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
+import { summarise } from "./summarise.ts";
+import { LiveView } from "./view.ts";
+
+export interface StartOptions extends ScenarioOptions {
+  readonly once: boolean;
+  readonly json: boolean;
+  /** Simulated seconds a second; 0: as fast as possible. */
+  readonly speed: number;
+  readonly infra: "native" | "docker";
+  readonly runDir?: string;
+}
+
+const DRAW_MS = 500;
+/** At the end of a run at most this many texts of the language model are waited for, and not longer than this. */
+const TEXTS_WAITED_FOR = 5;
+const TEXTS_WAIT_MS = 240_000;
+
+/** `npm start`: the whole of Weir on this machine, watching a simulated fleet or a replay. Returns the exit code. */
+export async function start(options: StartOptions): Promise<number> {
+  const startedAt = performance.now();
+  const cacheDir = defaultCacheDir();
+  const runDir = path.resolve(options.runDir ?? path.join(cacheDir, "runs", runName(options)));
+  const out = options.json ? process.stderr : process.stdout;
+  const progress = createProgress(out);
+  const interrupted = interruption();
+  await setUp({ cacheDir, progress });
+  mkdirSync(runDir, { recursive: true });
+  const scenario = prepareScenario(options, runDir);
+  writeTruth(path.join(runDir, "truth.json"), scenario.truth);
+  writeTopology(scenario.topologyFile, scenario.topology);
+  const trained = path.join(cacheDir, "trained", scenario.modelsKey);
+  const [stack] = await both(
+    startStack({ cacheDir, runDir: path.join(runDir, "stack"), shards: 2, progress, infra: options.infra }),
+    ensureModels(scenario, trained, cacheDir, progress),
+  );
+  const closing: (() => Promise<unknown>)[] = [() => stack.stop()];
+  try {
+    const run = await startPipeline(stack, scenario, trained, runDir, progress, closing);
+    const { finished } = await watch(run, options, interrupted, out);
+    if (!finished) return 130;
+    const summary = await finish(run, startedAt, progress);
+    out.write(`\n${renderSummary(summary)}\n`);
+    if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
+    return 0;
+  } finally {
+    for (const close of closing.reverse()) await close().catch((error) => out.write(`${String(error)}\n`));
+  }
+}
+
+export interface Run {
+  readonly scenario: Scenario;
+  readonly broker: Broker;
+  readonly codecs: Codecs;
+  readonly runnables: readonly Runnable[];
+  readonly feed: IncidentFeed;
+  readonly writer: FleetWriter;
+  readonly partitions: number;
+  readonly runDir: string;
+  readonly s3: S3Client;
+  readonly bucket: string;
+  readonly notes: string[];
+}
+
+async function startPipeline(
+  stack: Stack,
+  scenario: Scenario,
+  trained: string,
+  runDir: string,
+  progress: Progress,
+  closing: (() => Promise<unknown>)[],
+): Promise<Run> {
+  const { endpoints } = stack;
+  cpSync(trained, endpoints.triton.modelRepository, { recursive: true });
+  const local = localOptions(endpoints, scenario);
+  rememberLocal(runDir, local);
+  for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] as const) process.env[name] = local[name];
+  const config = readConfig({}, [], local);
+  const broker = brokerOf(config);
+  const notes: string[] = [];
+  const log = (line: string) => {
+    notes.push(line);
+    if (notes.length > 3) notes.shift();
+  };
+  progress.begin("topics");
+  const codecs = await connectCodecs(config);
+  await initialise(config, broker);
+  await publishRouting(broker, codecs, config, scenario.scoreFromMs);
+  progress.done("topics");
+  progress.begin("stages");
+  const runnables = (
+    await Promise.all(roleNames.map((role) => createRole(role, { config, broker, codecs, log })))
+  ).flat();
+  closing.push(() => Promise.all(runnables.map((r) => r.stop())));
+  await Promise.race([Promise.all(runnables.map((r) => r.start())), ...runnables.map((r) => r.failed)]);
+  progress.done("stages");
+  const health = await serveHealth(runnables, config.httpHost, config.httpPort);
+  closing.push(() => health.close());
+  notes.push(`metrics ${health.url}/metrics   topics: npx weir tail incidents`);
+  const feed = new IncidentFeed(broker, codecs, config.partitions);
+  feed.start();
+  closing.push(() => feed.stop());
+  const writer = new FleetWriter({
+    client: kinesisOf(config),
+    stream: config.kinesisStream,
+    ledgerFile: path.join(runDir, "ledger.bin"),
+    stateFile: path.join(runDir, "fleet.json"),
+    origin: scenario.origin,
+    sleep: (ms) => sleep(ms),
+  });
+  return {
+    scenario,
+    broker,
+    codecs,
+    runnables,
+    feed,
+    writer,
+    partitions: config.partitions,
+    runDir,
+    s3: s3Of(config),
+    bucket: config.s3Bucket,
+    notes,
+  };
+}
+
+/** Writes telemetry and shows what becomes of it, until the input is through, or for good, or until interrupted. */
+async function watch(
+  run: Run,
+  options: StartOptions,
+  interrupted: AbortSignal,
+  out: NodeJS.WriteStream,
+): Promise<{ finished: boolean }> {
+  const { scenario, runnables, feed, writer } = run;
+  const view = new LiveView(out);
+  const meter = new Meter();
+  const stop = new AbortController();
+  const ended = AbortSignal.any([interrupted, stop.signal]);
+  const failed = Promise.race(runnables.map((r) => r.failed));
+  const writing = write(run, options.speed, ended);
+  const drawing = (async () => {
+    while (!ended.aborted) {
+      const tasks = runnables.flatMap((r) => r.status());
+      const simulatedMs = writer.state.nextMs ?? scenario.startMs;
+      const share = (simulatedMs - scenario.startMs) / (scenario.endMs - scenario.startMs);
+      view.draw(
+        {
+          title: scenario.title,
+          simulatedMs,
+          share,
+          tasks,
+          rates: meter.rates(tasks, performance.now()),
+          incidents: feed.latest(6),
+          explanations: feed.explanations,
+          notes: run.notes,
+        },
+        performance.now(),
+      );
+      await sleep(DRAW_MS, undefined, { signal: ended }).catch(() => undefined);
+    }
+    view.end();
+  })();
+  try {
+    await Promise.race([writing, failed]);
+    if (!options.once) await Promise.race([aborted(interrupted), failed]);
+    else if (!interrupted.aborted) await Promise.race([drained(run, ended), failed]);
+    return { finished: options.once && !interrupted.aborted };
+  } finally {
+    stop.abort();
+    await drawing;
+  }
+}
+
+async function write({ scenario, writer }: Run, speed: number, signal: AbortSignal): Promise<void> {
+  const fromMs = writer.state.nextMs ?? scenario.startMs;
+  const rounds = scenario.kind === "fleet" ? fleetRounds(scenario.plan, fromMs) : replayRounds(scenario.plan, fromMs);
+  const clock = {
+    nowMs: () => Date.now(),
+    sleep: (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined),
+  };
+  for await (const round of pace(rounds, speed, fromMs, clock)) {
+    if (signal.aborted) return;
+    await writer.putRound(round);
+  }
+}
+
+async function finish(run: Run, startedAt: number, progress: Progress): Promise<Summary> {
+  const { runnables, runDir } = run;
+  progress.begin("texts");
+  await languageTexts(runnables, TEXTS_WAITED_FOR, TEXTS_WAIT_MS);
+  progress.done("texts");
+  progress.begin("audit");
+  for (const runnable of runnables) if ("flush" in runnable) await (runnable.flush as () => Promise<void>)();
+  await Promise.all(runnables.map((r) => r.stop()));
+  const summary = await summarise(
+    run,
+    readLedger(path.join(runDir, "ledger.bin")),
+    (performance.now() - startedAt) / 1_000,
+  );
+  progress.done("audit");
+  writeFileSync(path.join(runDir, "summary.json"), `${JSON.stringify(summary, null, 2)}\n`);
+  return summary;
+}
+
+/** In and out per second by stage, from two looks at the counters. */
+class Meter {
+  #last: { atMs: number; in: Map<string, number> } | undefined;
+  #rates = new Map<string, number>();
+
+  rates(tasks: ReturnType<Runnable["status"]>, atMs: number): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>();
+    for (const t of tasks) sums.set(t.stage, (sums.get(t.stage) ?? 0) + t.counters.in);
+    const last = this.#last;
+    if (last && atMs - last.atMs < 1_000) return this.#rates;
+    if (last)
+      this.#rates = new Map(
+        [...sums].map(([stage, now]) => [
+          stage,
+          Math.max(0, now - (last.in.get(stage) ?? 0)) / ((atMs - last.atMs) / 1_000),
+        ]),
+      );
+    this.#last = { atMs, in: sums };
+    return this.#rates;
+  }
+}
+
+/** A fresh folder for `--once`; otherwise one that a second start goes on with. */
+const runName = ({ once, replay }: StartOptions): string =>
+  once ? `once-${new Date().toISOString().replace(/\D/g, "").slice(0, 17)}` : replay ? "replay" : "fleet";
+
+/** The first Ctrl-C stops cleanly; a second one gives up at once. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort();
+    process.stderr.write("\nstopping…\n");
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  return controller.signal;
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+/** Both, or the first failure after the other has ended, so that nothing half-started is left. */
+async function both(stack: Promise<Stack>, models: Promise<unknown>): Promise<[Stack]> {
+  const [started, ready] = await Promise.allSettled([stack, models]);
+  if (started.status === "fulfilled" && ready.status === "fulfilled") return [started.value];
+  if (started.status === "fulfilled") await started.value.stop();
+  throw started.status === "rejected" ? started.reason : (ready as PromiseRejectedResult).reason;
+}

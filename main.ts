@@ -1,0 +1,176 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { WeirError } from "./streams/index.ts";
+
+/** The `weir` command. Each command loads its own code only: `weir --help` is not to wait for the AWS SDK. */
+const program = new Command("weir")
+  .description(
+    "Watches a fleet of servers: features, scores, incidents and explanations from CloudWatch telemetry, exactly once.",
+  )
+  .showHelpAfterError("(see --help)")
+  .configureHelp({ sortSubcommands: false });
+
+const whole = (min: number, max: number) => (text: string) => {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < min || value > max)
+    throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
+  return value;
+};
+const speed = (text: string) => {
+  const value = text === "max" ? 0 : Number(text);
+  if (!(value >= 0) || (value === 0 && text !== "max" && text !== "0"))
+    throw new InvalidArgumentError('Give simulated seconds a second, such as 60, or "max".');
+  return value;
+};
+const time = (text: string) => {
+  const value = Date.parse(text);
+  if (Number.isNaN(value) || value > Date.now() || value % 60_000 !== 0)
+    throw new InvalidArgumentError("Give a whole minute in the past, such as 2026-01-05T00:00:00Z.");
+  return value;
+};
+const faults = ["late", "malformed", "duplicate", "drop"] as const;
+const injection = (text: string, previous: Record<string, number> = {}) => {
+  const given = { ...previous };
+  for (const part of text.split(",")) {
+    const [, name, count] = /^(\w+)=(\d+)$/.exec(part.trim()) ?? [];
+    if (!faults.some((f) => f === name))
+      throw new InvalidArgumentError(`Give ${faults.join(", ")} with a count, such as late=20,drop=1.`);
+    given[name!] = Number(count);
+  }
+  return given;
+};
+
+program
+  .command("start", { isDefault: true })
+  .description("the whole of Weir on this machine: a local stack, a fleet to watch, and what becomes of it")
+  .option("--once", "end when the input is through, in a fresh run folder", false)
+  .option("--json", "print the summary as one JSON object on the last line", false)
+  .option("--minutes <n>", "simulated minutes of the fleet", whole(1, 527_040), 1_440)
+  .option("--instances <n>", "instances of the fleet", whole(1, 20_000), 60)
+  .option("--seed <n>", "what the fleet and its troubles are drawn from", whole(0, 4_294_967_295), 1)
+  .option("--speed <n>", 'simulated seconds a second, or "max" (default: 60; max with --once)', speed)
+  .option("--end <time>", "end of simulated time (default: the last midnight UTC)", time)
+  .option("--inject <faults>", "faults on purpose: late=20,malformed=10,duplicate=30,drop=0", injection)
+  .option("--replay <dir>", "replay recorded machines (CSV files in SMD layout) instead of a simulated fleet")
+  .option("--machines <names>", "with --replay: which machines, separated by commas (default: all of the folder)")
+  .option("--run-dir <dir>", "where data and logs go (default: .weir/runs/…)")
+  .addOption(
+    new Option("--infra <kind>", "where the components come from").choices(["native", "docker"]).default("native"),
+  )
+  .action(async (o) => {
+    const { start } = await import("./commands/start.ts");
+    const { defaultInjection } = await import("./local/fleet/index.ts");
+    process.exitCode = await start({
+      ...o,
+      speed: o.speed ?? (o.once ? 0 : 60),
+      inject: { ...defaultInjection, ...o.inject },
+      ...(o.end !== undefined && { endMs: o.end }),
+      ...(o.machines !== undefined && { machines: o.machines.split(",").map((m: string) => m.trim()) }),
+    });
+  });
+
+program
+  .command("run")
+  .description("one or several roles in this process, against your own services or the local stack")
+  .argument("<role...>", "bridge, features, score, incidents, explain, lake, or all")
+  .action(async (names: string[]) => {
+    const { run } = await import("./commands/run.ts");
+    process.exitCode = await run(names);
+  });
+
+program
+  .command("init")
+  .description("create topics, register schemas and initialise the state of every stage; safe to repeat")
+  .action(async () => {
+    const { init } = await import("./commands/run.ts");
+    await init();
+  });
+
+program
+  .command("tail")
+  .description("show the decoded records of any topic")
+  .argument("<topic>", "such as incidents, features, predictions, logs.raw.dead")
+  .option("--json", "one JSON object a record", false)
+  .option("--new", "only what is written from now on", false)
+  .option("--no-follow", "end at the end of the topic")
+  .option("--limit <n>", "end after so many records", whole(1, 1_000_000_000))
+  .action(async (topic, o) => {
+    const { tail } = await import("./commands/tail.ts");
+    await tail(topic, o);
+  });
+
+const local = program.command("local").description("the local stack: real components, started natively");
+local
+  .command("up")
+  .description("start the stack and keep it until Ctrl-C")
+  .option("--run-dir <dir>", "data and logs (default: .weir/runs/local)")
+  .option("--components <names>", "some of kafka,registry,s3,kinesis,triton,qdrant,ai,moto")
+  .option("--shards <n>", "shards of the Kinesis stream", whole(1, 200), 2)
+  .addOption(
+    new Option("--infra <kind>", "where the components come from").choices(["native", "docker"]).default("native"),
+  )
+  .action(async (o) => {
+    const { up } = await import("./commands/local.ts");
+    await up(o);
+  });
+for (const [name, about] of [
+  ["down", "stop a stack that another process started"],
+  ["status", "what runs, since when, on which ports"],
+] as const) {
+  local
+    .command(name)
+    .description(about)
+    .option("--run-dir <dir>", "the stack's folder (default: the one started last)")
+    .action(async (o) => {
+      const commands = await import("./commands/local.ts");
+      await commands[name](o);
+    });
+}
+local
+  .command("logs")
+  .description("the last lines of a component's log")
+  .argument("<component>")
+  .option("--run-dir <dir>", "the stack's folder (default: the one started last)")
+  .option("--lines <n>", "how many", whole(1, 100_000), 50)
+  .action(async (component, o) => {
+    const { logs } = await import("./commands/local.ts");
+    logs(component, o);
+  });
+
+program
+  .command("setup")
+  .description("install what the local stack needs into .weir/ and end")
+  .action(async () => {
+    const { createProgress, setUp } = await import("./local/index.ts");
+    await setUp({ progress: createProgress(process.stdout) });
+  });
+
+program
+  .command("doctor")
+  .description("list each prerequisite, what was found, and the command that mends it")
+  .action(async () => {
+    const { doctor, doctorReport } = await import("./local/index.ts");
+    const checks = await doctor();
+    process.stdout.write(`${doctorReport(checks)}\n`);
+    process.exitCode = checks.every((c) => c.ok) ? 0 : 1;
+  });
+
+program
+  .command("options")
+  .description("every option of Weir: variable, default, meaning")
+  .action(async () => {
+    const { options } = await import("./config.ts");
+    for (const o of Object.values(options))
+      process.stdout.write(
+        `${o.name.padEnd(26)} ${o.text}${o.default === undefined ? " Needed." : o.default === "" ? "" : ` Default: ${o.default}.`}\n`,
+      );
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // A person gets what happened and what to do; the stack only for what nobody foresaw.
+  process.stderr.write(`${error instanceof WeirError ? error.toString() : (error as Error).stack}\n`);
+  process.exitCode = 1;
+}
+// Libraries keep sockets and timers of their own; everything of ours is closed by now.
+process.exit();
