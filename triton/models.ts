@@ -107,12 +107,20 @@ async function proveOnServer(client: TritonClient, model: Model, signal: AbortSi
     checkGolden(model.golden, await inferGolden(client, model, call), who);
   } catch (error) {
     if (!(error instanceof WeirError) || error.code !== "MODEL_FAILED") throw error;
-    // The model's process is gone though the server calls it ready; loading it again changes nothing by itself.
-    await client.unload(name, call);
-    await untilUnloaded(client, name, signal);
-    await client.load(name, call);
+    await reviveModel(client, name, signal);
     checkGolden(model.golden, await inferGolden(client, model, call), who);
   }
+}
+
+/**
+ * Brings back a model whose process died. The server still calls it ready, and to load it again changes nothing while
+ * its files are the same: it has to be unloaded first.
+ */
+export async function reviveModel(client: TritonClient, name: string, signal?: AbortSignal): Promise<void> {
+  const call = signal ? { signal } : {};
+  await client.unload(name, call);
+  await untilUnloaded(client, name, signal);
+  await client.load(name, call);
 }
 
 async function inferGolden(client: TritonClient, model: Model, call: { signal?: AbortSignal }): Promise<Float32Array> {

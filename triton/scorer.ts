@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ScoreAnswer, ScoreCall, Scorer } from "../processors/index.ts";
 import { WeirError } from "../streams/index.ts";
 import type { TritonClient } from "./client/client.ts";
-import type { Models } from "./models.ts";
+import { type Models, reviveModel } from "./models.ts";
 
 const FIRST_PAUSE_MS = 200;
 const MAX_PAUSE_MS = 5_000;
@@ -20,10 +20,13 @@ export interface TritonScorerOptions {
  * Scores on a model server, always asking for the version that routing names.
  *
  * Where waiting may help (server gone, slow, overloaded, model not loaded or failing) it waits until the signal aborts:
- * lag grows, nothing is lost. Errors that waiting cannot mend are thrown.
+ * lag grows, nothing is lost. A server that came back empty is asked to load the model, a model whose process died is
+ * unloaded and loaded. Errors that waiting cannot mend are thrown.
  */
 export class TritonScorer implements Scorer {
   readonly #options: TritonScorerOptions;
+  /** Models being brought back: one attempt at a time, whoever noticed first. */
+  readonly #mending = new Map<string, Promise<void>>();
 
   constructor(options: TritonScorerOptions) {
     this.#options = options;
@@ -57,9 +60,27 @@ export class TritonScorer implements Scorer {
         signal.throwIfAborted();
         if (!(error instanceof WeirError) || error.disposition !== "retry") throw error;
         onWait?.(error, pauseMs);
+        await this.#mend(call.model, error, signal);
         await sleep(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
+  }
+
+  async #mend(model: string, error: WeirError, signal: AbortSignal): Promise<void> {
+    const { client } = this.#options;
+    const isDead = error.code === "MODEL_FAILED" && error.message.includes("is not healthy");
+    if (!isDead && error.code !== "MODEL_NOT_FOUND") return;
+    const before = this.#mending.get(model);
+    const attempt = before ?? (isDead ? reviveModel(client, model) : client.load(model));
+    this.#mending.set(model, attempt);
+    try {
+      await attempt;
+    } catch {
+      // Not every server lets its clients load models; whatever is wrong shows again in the next try.
+    } finally {
+      this.#mending.delete(model);
+    }
+    signal.throwIfAborted();
   }
 
   async #once(client: TritonClient, call: ScoreCall, signal: AbortSignal): Promise<ScoreAnswer> {
