@@ -36,7 +36,7 @@ export function renderSummary(summary: Summary): string {
     ["  dead", whole.format(summary.dead), "could not be used; kept with the reason"],
     ["  duplicates", whole.format(summary.duplicates), "came twice, counted once"],
     ["  lost", whole.format(summary.lost), summary.lost === 0 ? "none: every event is accounted for" : "MISSING"],
-    ["feature rows", whole.format(summary.rows), "one per machine and minute"],
+    ["feature rows", whole.format(summary.rows), "one per machine and window"],
     ["predictions", whole.format(summary.predictions), ""],
     ["anomalies", whole.format(summary.anomalies), "rows over the threshold"],
     ["incidents", whole.format(summary.incidents), `${whole.format(summary.explanations)} explained`],

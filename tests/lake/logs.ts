@@ -17,7 +17,11 @@ export const columns = (set: string, hash: string): readonly string[] => {
 };
 
 export function featureBatch(windowEndMs: number, entities: string[], more: Partial<FeatureBatch> = {}): FeatureBatch {
-  const values = entities.flatMap((_, i) => [i === 0 ? -0 : Math.fround(Math.sin(windowEndMs + i)), Number.NaN, i]);
+  const values = entities.flatMap((_, i) => [
+    i === 0 ? -0 : Math.fround(Math.sin(windowEndMs + i)),
+    Number.NaN,
+    [0, -0, i][i % 3]!,
+  ]);
   return {
     featureSet: "test",
     featureSetHash: "h1",
