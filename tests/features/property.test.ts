@@ -316,10 +316,10 @@ function recount(samples: readonly Sample[], entity: string, endMs: number): Rec
   };
 }
 
-/** Relative 1e-6, above a floor of 1e-12; differences of float32 means relative to those means. */
+/** Relative 1e-6, above a floor of 1e-12 (std: 1e-9, as values a trillionth apart count as equal); differences of float32 means relative to those means. */
 function close(name: string, got: number, want: number): boolean {
   if (Number.isNaN(want)) return Number.isNaN(got);
-  const floor = /slope|change_rate/.test(name) ? 1 : 1e-6;
+  const floor = /slope|change_rate/.test(name) ? 1 : name.endsWith("std") ? 1e-3 : 1e-6;
   return Math.abs(got - want) <= 1e-6 * Math.max(Math.abs(want), floor);
 }
 
