@@ -85,3 +85,36 @@ test("knots ascend strictly, the score with them, and the probability never fall
     { numRuns: 500 },
   );
 });
+
+test("the probability is the isotonic regression, by its min-max formula, drawn to the overall share by one row", () => {
+  const row = fc.tuple(
+    fc.integer({ min: 1, max: 12 }).map((value) => value / 16),
+    fc.constantFrom(0, 1),
+  );
+  fc.assert(
+    fc.property(fc.array(row, { minLength: 2, maxLength: 40 }), (rows) => {
+      const labels = rows.map(([, label]) => label);
+      fc.pre(labels.includes(0) && labels.includes(1));
+      const levels = [...new Set(rows.map(([raw]) => raw))].sort((a, b) => a - b);
+      const share = (from: number, to: number) => {
+        const among = rows.filter(([raw]) => raw >= from && raw <= to).map(([, label]) => label);
+        return among.reduce((sum, label) => sum + label, 0) / among.length;
+      };
+      const fitted = levels.map((level) =>
+        Math.max(
+          ...levels
+            .filter((from) => from <= level)
+            .map((from) => Math.min(...levels.filter((to) => to >= level).map((to) => share(from, to)))),
+        ),
+      );
+      const map = calibrate(scores(rows), point(0.97));
+      let floor = 0;
+      levels.forEach((level, at) => {
+        const block = rows.filter(([raw]) => fitted[levels.indexOf(raw)] === fitted[at]).length;
+        floor = Math.max(floor, (fitted[at]! * block + share(0, 1)) / (block + 1));
+        expect(map.probability[map.raw.indexOf(level)]).toBeCloseTo(floor, 9);
+      });
+    }),
+    { numRuns: 300 },
+  );
+});

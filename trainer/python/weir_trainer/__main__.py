@@ -4,7 +4,8 @@ Job version 1 (paths are relative to the job file; numbers little-endian):
   matrix    {file, rows, columns}: float32, row-major, NaN where missing
   label     int8 per row: 1 anomaly, 0 normal, -1 unknown (fitted as normal)
   slice     int8 per row: 1 fit on it, 2 hold it out for the operating point, 0 neither
-  threads, pseudoLabelShare
+  entity, windowEndMs  int32 and float64 per row: they tell whose row it is; nothing here is decided by them
+  threads, pseudoLabelShare, forest: parameters of the isolation forest that gives pseudo-labels
   models    [{name, format, columns: indices into the matrix, labels, parameters}] in the order to fit them in;
             labels "pseudo": the share of training rows that an isolation forest finds strangest count as anomalies
 Written to `out/<name>/`: the artefact, raw.f32 (output for the held-out rows in their order), golden.json, fit.json.
