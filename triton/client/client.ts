@@ -100,10 +100,21 @@ export class TritonClient {
     return (await this.#call("RepositoryIndex", { ready: false }, options)).models;
   }
 
-  /** Reads what changed on disk; an unchanged model is left as it is, dead process or not. */
+  /**
+   * Reads what changed on disk; an unchanged model is left as it is, dead process or not. Throws MODEL_LOAD_FAILED
+   * (fatal) where the server has no such model or cannot load it; a version served before goes on being served.
+   */
   async load(model: string, options?: CallOptions): Promise<void> {
     this.#maxBatch.clear();
-    await this.#call("RepositoryModelLoad", { model_name: model }, { timeoutMs: LOAD_TIMEOUT_MS, ...options });
+    try {
+      await this.#call("RepositoryModelLoad", { model_name: model }, { timeoutMs: LOAD_TIMEOUT_MS, ...options });
+    } catch (error) {
+      if (error instanceof WeirError && (error.code === "MODEL_REQUEST_REFUSED" || error.code === "MODEL_FAILED")) {
+        const nextStep = "Read the model server's log, then publish the model again.";
+        throw new WeirError("MODEL_LOAD_FAILED", "fatal", error.message, nextStep, { cause: error });
+      }
+      throw error;
+    }
   }
 
   async unload(model: string, options?: CallOptions): Promise<void> {

@@ -9,7 +9,9 @@ export const mayRetry = (code: status): boolean => code === status.UNAVAILABLE |
 
 /** What a gRPC status means here. Disposition `retry`: waiting may help, nothing is wrong with the request. */
 export function toWeirError(error: ServiceError, what: string, address: string): WeirError {
-  const said = `${what} at ${address}: ${error.details || error.message} (gRPC ${status[error.code] ?? error.code}).`;
+  // Model servers send whole stack traces: the first line says it, the cause keeps the rest.
+  const details = (error.details || error.message).split("\n", 1)[0]!.slice(0, 500);
+  const said = `${what} at ${address}: ${details} (gRPC ${status[error.code] ?? error.code}).`;
   const make = (code: string, disposition: "retry" | "fatal", nextStep: string) =>
     new WeirError(code, disposition, said, nextStep, { cause: error });
   switch (error.code) {
