@@ -80,6 +80,8 @@ export class ShardTask {
   #isIdle = false;
   #lastRecordMs = 0;
   #attempt = 0;
+  /** Number of this task's last take over; undefined before the first. */
+  #claim: number | undefined;
   #takeOversMs: number[] = [];
 
   constructor(options: ShardTaskOptions) {
@@ -164,6 +166,7 @@ export class ShardTask {
     this.#lastRecordMs = time.now();
     this.#reader.rewind();
     this.#cursor = claimed(this.#cursor);
+    this.#claim = this.#cursor.counters.takeOvers;
     await this.#commit();
     this.#state = "running";
     this.#resolveTookOver();
@@ -212,6 +215,10 @@ export class ShardTask {
     for (const record of page.records) {
       if (this.#stop.signal.aborted) return false;
       await this.#takeRecord(record);
+      // A page may hold hours of event time: the pause must not wait for its end.
+      if (this.#options.gate.mayReach(this.#cursor.clockMs)) continue;
+      if (this.#cursor !== this.#committed) await this.#commit(this.#ticks());
+      if (!(await this.#waitForTheSlowest())) return false;
     }
     if (page.records.length > 0) this.#lastRecordMs = this.#options.time.now();
     return true;
@@ -308,28 +315,31 @@ export class ShardTask {
     if (!this.#isIdle) gate.set(this.source, cursor.clockMs);
   }
 
-  /** Undefined: take over again. */
+  /** Undefined: take over again. Before that, a look at the row tells whether another owner has claimed the shard. */
   async #afterFailure(error: unknown): Promise<TaskEnd | undefined> {
     const { table, time, tuning, log } = this.#options;
     const { signal } = this.#stop;
     if (error instanceof WeirError && error.disposition === "fatal") throw error;
     if (signal.aborted) return "stopped";
     log(`${this.source}: ${error}`);
-    if (error instanceof WeirError && error.disposition === "fenced") {
-      const mine = this.#cursor.counters.takeOvers;
-      // Read before any initialisation: whose claim is the last? A broken read counts as a failure like others.
-      const row = await table.refresh().then(
-        () => table.get(this.source),
-        () => undefined,
-      );
-      if (row?.state === "ended") return "ended";
-      if (row && (row.counters.takeOvers ?? 0) > mine) return "fenced";
-    }
     this.#state = "starting";
-    await time.sleep(backoffMs(this.#attempt++, tuning.retryBaseMs, tuning.retryCapMs, time.random()), signal);
-    return undefined;
+    const random = time.random();
+    const pauseMs = mayBeFenced(error)
+      ? tuning.claimWaitMs * (1 + random)
+      : backoffMs(this.#attempt++, tuning.retryBaseMs, tuning.retryCapMs, random);
+    await time.sleep(pauseMs, signal);
+    if (signal.aborted) return "stopped";
+    await table.peek().catch(() => {});
+    const row = table.get(this.source);
+    if (row?.state === "ended") return "ended";
+    const isLost = this.#claim !== undefined && (row?.counters.takeOvers ?? 0) > this.#claim;
+    return isLost ? "fenced" : undefined;
   }
 }
+
+/** A fenced producer may hear of it as a commit without an answer (Kafka 4.4: UNKNOWN_SERVER_ERROR). */
+const mayBeFenced = (error: unknown): boolean =>
+  error instanceof WeirError && (error.disposition === "fenced" || error.code === "COMMIT_UNKNOWN");
 
 const bridgeStage = stageName("bridge");
 

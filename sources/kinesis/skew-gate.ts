@@ -19,7 +19,11 @@ export class SkewGate {
   }
 
   mayRead(source: string): boolean {
-    const own = this.#clocks.get(source);
-    return own === undefined || own - Math.min(...this.#clocks.values()) <= this.#maxSkewMs;
+    return this.mayReach(this.#clocks.get(source));
+  }
+
+  /** Whether a shard may go on once its clock stands there. */
+  mayReach(clockMs: number | undefined): boolean {
+    return clockMs === undefined || clockMs - Math.min(...this.#clocks.values()) <= this.#maxSkewMs;
   }
 }

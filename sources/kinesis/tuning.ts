@@ -16,6 +16,8 @@ export interface BridgeTuning {
   readonly relistMs: number;
   /** More take-overs of one shard than this mean two owners at war, or a broker that cannot be worked with. */
   readonly maxTakeOversPerMinute: number;
+  /** How long a fenced task gives a newer owner to claim the shard before it looks whether there is one. */
+  readonly claimWaitMs: number;
   readonly retryBaseMs: number;
   readonly retryCapMs: number;
 }
@@ -29,6 +31,7 @@ export const defaultTuning: BridgeTuning = {
   deliveryAllowanceMs: 5 * 60_000,
   relistMs: 30_000,
   maxTakeOversPerMinute: 20,
+  claimWaitMs: 1_500,
   retryBaseMs: 200,
   retryCapMs: 10_000,
 };
