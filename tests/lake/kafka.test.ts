@@ -29,7 +29,7 @@ beforeAll(async () => {
   const { endpoint, region, accessKeyId, secretAccessKey } = stack.endpoints.s3;
   s3 = new S3Client({ endpoint, region, credentials: { accessKeyId, secretAccessKey }, forcePathStyle: true });
   const admin = broker.admin();
-  await admin.createTopics([features, logsRaw].map((name) => ({ name, partitions: 2, settings: {} })));
+  await admin.createTopics([features, logsRaw].map((name) => ({ name, partitions: 2, replication: 1, settings: {} })));
   await admin.close();
 }, 180_000);
 afterAll(async () => {
