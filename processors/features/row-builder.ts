@@ -61,6 +61,18 @@ const nothing = (): Gathered => ({
   last: Number.NaN,
 });
 
+function reset(g: Gathered): void {
+  g.count = 0;
+  g.sum = 0;
+  g.sumLow = 0;
+  g.squares = 0;
+  g.squaresLow = 0;
+  g.min = Number.NaN;
+  g.max = Number.NaN;
+  g.first = Number.NaN;
+  g.last = Number.NaN;
+}
+
 /**
  * Turns an entity's panes into its row at one window end. One instance serves a partition: `atEnd` once for each window
  * end, then `activityOf` and `build` for each entity. Allocates nothing per row.
@@ -154,24 +166,28 @@ export class RowBuilder {
     const base = this.#panes.baseOf(slot);
     const eventsAt = base + this.#panes.layout.slotFields + EVENTS;
     const longest = windows.at(-1)!;
+    const index = Math.floor(slot / this.#panes.layout.slotsPerChunk);
+    const minutesOfSlot = this.#end - this.#panes.sinceOf(slot);
+    const means = this.#means;
+    const centres = this.#centres;
     const gathered = this.#gathered;
-    for (const g of gathered) Object.assign(g, empty);
+    for (const g of gathered) reset(g);
     let events = 0;
     let good = 0;
     let window = 0;
     for (let i = 0; i < lookbackMinutes; i++) {
-      const values = this.#chunkValues(i, slot);
-      if (!values) this.#means.fill(Number.NaN, i * signals, (i + 1) * signals);
+      const values = i < minutesOfSlot ? this.#back[i]?.[index]?.values : undefined;
+      if (!values) means.fill(Number.NaN, i * signals, (i + 1) * signals);
       else {
         events += values[eventsAt]!;
         for (let s = 0; s < signals; s++) {
           const c = base + s * cell;
           const count = values[c + COUNT]!;
           if (count === 0) {
-            this.#means[i * signals + s] = Number.NaN;
+            means[i * signals + s] = Number.NaN;
             continue;
           }
-          this.#means[i * signals + s] = this.#centres[s]! + (values[c + SUM]! + values[c + SUM_LOW]!) / count;
+          means[i * signals + s] = centres[s]! + (values[c + SUM]! + values[c + SUM_LOW]!) / count;
           if (i < longest) addPane(gathered[s]!, values, c, ordered);
         }
         if (i < windowMinutes) {
@@ -263,8 +279,6 @@ export const reachMinutes = (set: FeatureSet): number =>
   Math.max(set.lookbackMinutes, SILENT_AFTER_MINUTES + set.hopMinutes);
 
 const isCounted = (signal: SignalDefinition): boolean => "levels" in signal;
-
-const empty = nothing();
 
 /** Panes come newest first, so the first pane met holds the last value. */
 function addPane(g: Gathered, v: Float64Array, c: number, ordered: boolean): void {
