@@ -14,7 +14,7 @@ const common = new Set(
   ),
 );
 
-const tokenPattern = /[\p{L}\p{N}_$/.~-][\p{L}\p{N}_$/.:@%~+-]*/gu;
+const tokenPattern = /[\p{L}\p{N}_$/.~-](?:[\p{L}\p{N}_$/.:@%~+-]|(?<=\d),(?=\d{3}))*/gu;
 const numberPattern = /^[-+~]?(\d+(?:,\d{3})*(?:\.\d+)?)(%|[a-zµ]{0,3}|minutes?|seconds?|hours?)$/iu;
 
 const tokensOf = (text: string): string[] =>

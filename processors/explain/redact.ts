@@ -12,7 +12,7 @@ const rules: readonly { kind: string; pattern: RegExp; accept?: (found: string) 
   {
     kind: "SECRET",
     pattern:
-      /(?<=(?:passw(?:or)?d|passphrase|\bpwd|secret|token|api[_-]?key|access[_-]?key|credentials?)(?:[_-]?\w{0,20})?["']?\s{0,3}[=:]\s{0,3})(?:"[^"]*"|'[^']*'|[^\s,;&"'<>{}[\]]+)/gi,
+      /(?<=(?:passw(?:or)?d|passphrase|\bpwd|secret(?:[_-]?access)?(?:[_-]?key)?|token|api[_-]?key|access[_-]?key|credentials?)(?:[_-]\w{0,20})?["']?\s{0,3}[=:]\s{0,3})(?:"[^"]*"|'[^']*'|[^\s,;&"'<>{}[\]]+)/gi,
   },
   { kind: "EMAIL", pattern: /\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+\b/g },
   {
