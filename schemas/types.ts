@@ -172,7 +172,7 @@ export interface LogBatch {
   kind: SourceSign;
   /** The writer into this partition whose clock this is: <stream>@<created>/<shard>. */
   source: string;
-  /** The source's clock after this record: its low bound of event time. */
+  /** The source's clock when it came to this record: an event of it that lies below, by more than the grace, is late. */
   clockMs: number;
   /** When the source record arrived at the stream. */
   arrivalMs: number;
