@@ -155,6 +155,14 @@ describe("a failing call", () => {
     }
   });
 
+  test("for a model that was unloaded, which Triton calls UNAVAILABLE, is no failure of the server", async () => {
+    const details = "Request for unknown model: 'm' version 1 is not at ready state";
+    const server = await serve({ ModelInfer: () => Promise.reject(grpcError(status.UNAVAILABLE, details)) });
+    const client = connect(server.address);
+    for (let i = 0; i < 6; i++) await expect(client.infer(ask(1))).rejects.toEqual(failure("MODEL_NOT_FOUND", "retry"));
+    expect(server.count("ModelInfer")).toBe(6);
+  });
+
   test("that hangs ends at its time limit, after a second try within it", async () => {
     const server = await serve({ ModelInfer: () => new Promise(() => {}) });
     const client = connect(server.address, { timeoutMs: 600, attemptTimeoutMs: 200 });

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { WeirError } from "../../streams/index.ts";
 import { Breaker, RetryBudget } from "./breaker.ts";
-import { isServiceError, mayRetry, serverUnavailable, toWeirError } from "./errors.ts";
+import { isServiceError, isUnanswered, serverUnavailable, toWeirError } from "./errors.ts";
 import { type MatrixReply, type MatrixRequest, readReply } from "./matrix.ts";
 import {
   type ModelConfig,
@@ -215,7 +215,7 @@ export class TritonClient {
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
         if (!isServiceError(error)) throw error;
-        const retriable = mayRetry(error.code);
+        const retriable = isUnanswered(error);
         if (retriable) this.#breaker.failed(Date.now());
         else this.#breaker.succeeded();
         const pauseMs = Math.min(50 * 2 ** attempt, 1_000) * (0.5 + Math.random() / 2);

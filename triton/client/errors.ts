@@ -4,8 +4,17 @@ import { WeirError } from "../../streams/index.ts";
 export const isServiceError = (error: unknown): error is ServiceError =>
   error instanceof Error && typeof (error as Partial<ServiceError>).code === "number";
 
-/** Whether the same call may be sent again. Scoring is pure; whatever the server has refused it will refuse again. */
-export const mayRetry = (code: status): boolean => code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED;
+/** Triton calls a model that was unloaded UNAVAILABLE, and one it never had NOT_FOUND: the server itself is well. */
+const isModelMissing = (error: ServiceError): boolean =>
+  error.code === status.NOT_FOUND ||
+  (error.code === status.UNAVAILABLE && /unknown model|not at ready state/.test(error.details));
+
+/**
+ * Whether the server did not answer: a failure for the breaker, and worth sending the same call again. Scoring is
+ * pure, so it may; whatever the server has refused it will refuse again.
+ */
+export const isUnanswered = (error: ServiceError): boolean =>
+  error.code === status.DEADLINE_EXCEEDED || (error.code === status.UNAVAILABLE && !isModelMissing(error));
 
 /** What a gRPC status means here. Disposition `retry`: waiting may help, nothing is wrong with the request. */
 export function toWeirError(error: ServiceError, what: string, address: string): WeirError {
@@ -14,6 +23,8 @@ export function toWeirError(error: ServiceError, what: string, address: string):
   const said = `${what} at ${address}: ${details} (gRPC ${status[error.code] ?? error.code}).`;
   const make = (code: string, disposition: "retry" | "fatal", nextStep: string) =>
     new WeirError(code, disposition, said, nextStep, { cause: error });
+  if (isModelMissing(error))
+    return make("MODEL_NOT_FOUND", "retry", "Load that model version, or route to one that is loaded.");
   switch (error.code) {
     case status.UNAVAILABLE:
       return serverUnavailable(said, error);
@@ -21,8 +32,6 @@ export function toWeirError(error: ServiceError, what: string, address: string):
       return make("MODEL_SERVER_TIMEOUT", "retry", "See the model server's load; raise the time limit if it is busy.");
     case status.RESOURCE_EXHAUSTED:
       return make("MODEL_SERVER_OVERLOADED", "retry", "Add a model server or send less.");
-    case status.NOT_FOUND:
-      return make("MODEL_NOT_FOUND", "retry", "Load that model version, or route to one that is loaded.");
     case status.INVALID_ARGUMENT:
     case status.FAILED_PRECONDITION:
     case status.OUT_OF_RANGE:
