@@ -18,6 +18,8 @@ export class FakeKinesis implements ShardSource {
   namesChildren = true;
   fault: (call: "iterator" | "records", shard: string) => string | undefined = () => undefined;
   readonly iterators: string[] = [];
+  /** Calls of listShards so far. */
+  lists = 0;
   readonly #shards = new Map<string, FakeShard>();
   #sequence = 100;
 
@@ -46,6 +48,7 @@ export class FakeKinesis implements ShardSource {
   }
 
   async listShards(): Promise<readonly ListedShard[]> {
+    this.lists++;
     return [...this.#shards.values()].map(({ shard, parents }) => ({ shard, parents }));
   }
 
