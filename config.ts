@@ -87,6 +87,7 @@ export const options = {
     "arrival",
     "records",
   ),
+  maxSkewMs: whole("WEIR_MAX_SKEW_MS", "A shard this far ahead of the slowest one waits for it.", 600_000, 60_000, 10_800_000),
   s3Bucket: text("WEIR_S3_BUCKET", "Bucket of the lake."),
   s3Endpoint: text("WEIR_S3_ENDPOINT", "Endpoint other than AWS's own.", ""),
   tritonGrpc: text("WEIR_TRITON_GRPC", "Triton's gRPC address, host:port."),

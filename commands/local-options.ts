@@ -20,6 +20,8 @@ export function localOptions(
     [o.kinesisStream.name]: kinesis.stream,
     [o.kinesisEndpoint.name]: kinesis.endpoint,
     [o.clockMode.name]: "records",
+    // Rounds of a replay are an hour long: two of them, and the features stage still holds all that is open.
+    [o.maxSkewMs.name]: "7200000",
     [o.awsRegion.name]: s3.region,
     [o.s3Bucket.name]: s3.bucket,
     [o.s3Endpoint.name]: s3.endpoint,

@@ -41,7 +41,7 @@ export function modelJobs(featureSet: FeatureSet): ModelJob[] {
 
 /**
  * Trains on history unless the repository already holds models of it. The fleet's history is another simulated fleet's
- * two days; a replay's is what may be learnt from: the unlabelled half, taken as normal, and the labels before the exam.
+ * two days; a replay's is what may be learnt from: the unlabelled half and the labels before the exam.
  */
 export async function ensureModels(
   scenario: Scenario,
@@ -103,7 +103,8 @@ function replayHistoryOf(plan: ReplayPlan): History {
   const byMachine = new Map(history.machines.map((m) => [m.machine, m]));
   const labelOf: LabelOf = (entity, windowEndMs) => {
     const machine = byMachine.get(entity);
-    if (!machine || windowEndMs <= machine.labelledFromMs) return 0;
+    // Unknown is fitted as normal, but the operating point is chosen on what people have labelled.
+    if (!machine || windowEndMs <= machine.labelledFromMs) return -1;
     for (let at = windowEndMs - WINDOW_MS; at < windowEndMs; at += MINUTE_MS) {
       if (machine.labels[(at - machine.fromMs) / MINUTE_MS] === 1) return 1;
     }

@@ -49,6 +49,7 @@ const builders: Record<Role, (context: RoleContext) => Promise<Runnable[]> | Run
       partitions: config.partitions,
       env: config.env,
       clockMode: config.clockMode,
+      tuning: { maxSkewMs: config.maxSkewMs },
       log,
     }),
   ],
