@@ -9,12 +9,14 @@ const MAX_TEXT_BYTES = 200_000;
 const MAX_SCANNED = 5_000;
 const FETCH_BYTES = 512 << 10;
 
+type Decoder = Pick<Codecs, "unknownId" | "learn" | "decode">;
+
 /** Opens the records that an incident's evidence names and keeps the events of its machines. */
 export class EvidenceReader {
-  readonly #reader: PartitionReader;
-  readonly #codecs: Codecs;
+  readonly #reader: Pick<PartitionReader, "fetch">;
+  readonly #codecs: Decoder;
 
-  constructor(reader: PartitionReader, codecs: Codecs) {
+  constructor(reader: Pick<PartitionReader, "fetch">, codecs: Decoder) {
     this.#reader = reader;
     this.#codecs = codecs;
   }

@@ -37,3 +37,9 @@ const instructionLike: readonly RegExp[] = [
 
 /** True for text that speaks to its reader as instructions do. Such lines stay evidence but are kept from the model. */
 export const looksLikeInstruction = (text: string): boolean => instructionLike.some((pattern) => pattern.test(text));
+
+/** A name that came from outside (a host, a log stream) as one word: nothing in it can pass for text. */
+export const nameOf = (name: string): string =>
+  neutralise(name)
+    .replace(/[^\p{L}\p{N}_.:/@-]+/gu, "_")
+    .slice(0, 80);

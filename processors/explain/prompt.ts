@@ -1,5 +1,5 @@
 import type { Citation, Incident } from "../../schemas/index.ts";
-import { looksLikeInstruction } from "./hostile.ts";
+import { looksLikeInstruction, nameOf } from "./hostile.ts";
 import { type Claim, factsOf, INCIDENT, type Sections, sectionNames, timeOf } from "./sections.ts";
 
 export interface Prompt {
@@ -30,7 +30,7 @@ export function promptFor(
 ): Prompt {
   const shown = showable(citations);
   const lines = shown.map(
-    (c) => `${c.id} ${c.entity} ${timeOf(c.timestampMs)} ${JSON.stringify(c.text.slice(0, MAX_LINE_CHARS))}`,
+    (c) => `${c.id} ${nameOf(c.entity)} ${timeOf(c.timestampMs)} ${JSON.stringify(c.text.slice(0, MAX_LINE_CHARS))}`,
   );
   const system = [
     "You explain incidents of servers to the engineers on call.",

@@ -1,4 +1,5 @@
 import type { Citation, Incident } from "../../schemas/index.ts";
+import { nameOf } from "./hostile.ts";
 
 export const sectionNames = ["rootCause", "impact", "actions", "prevention"] as const;
 export type SectionName = (typeof sectionNames)[number];
@@ -53,8 +54,8 @@ export function factsOf(incident: Incident): readonly string[] {
   const { members } = incident;
   const minutes = Math.round((incident.updatedAtMs - incident.openedAtMs) / MINUTE_MS);
   return [
-    `Type: ${incident.type}. Severity: ${incident.severity}. Service: ${incident.entityGroup}.`,
-    `Machines: ${members.length} (${members.slice(0, 5).join(", ")}).`,
+    `Type: ${incident.type}. Severity: ${incident.severity}. Service: ${nameOf(incident.entityGroup)}.`,
+    `Machines: ${members.length} (${members.slice(0, 5).map(nameOf).join(", ")}).`,
     `Opened at ${timeOf(incident.openedAtMs)}, lasting ${minutes} minutes so far.`,
     `Highest anomaly score: ${round(incident.maxScore)}; anomalous windows: ${incident.anomalyCount}.`,
     ...incident.topFeatures
@@ -69,6 +70,6 @@ export const timeOf = (ms: number): string => `${new Date(ms).toISOString().slic
 export function basisOf(ids: readonly string[], citations: readonly Citation[], incident: Incident): string {
   const cited = citations
     .filter((c) => ids.includes(c.id))
-    .map((c) => `${c.entity} ${timeOf(c.timestampMs)} ${c.text}`);
-  return [...factsOf(incident), ...incident.members, ...cited].join("\n");
+    .map((c) => `${nameOf(c.entity)} ${timeOf(c.timestampMs)} ${c.text}`);
+  return [...factsOf(incident), ...incident.members.map(nameOf), ...cited].join("\n");
 }

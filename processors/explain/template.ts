@@ -1,5 +1,5 @@
 import type { Citation, Incident } from "../../schemas/index.ts";
-import { looksLikeInstruction } from "./hostile.ts";
+import { looksLikeInstruction, nameOf } from "./hostile.ts";
 import { type Claim, INCIDENT, type Sections } from "./sections.ts";
 
 const MAX_QUOTE_CHARS = 140;
@@ -58,7 +58,9 @@ function quote(text: string): string {
  * sentences cites what it says, so it passes the same check as a model's text.
  */
 export function templateFor(incident: Incident, citations: readonly Citation[]): Sections {
-  const { type, entityGroup, members, topFeatures } = incident;
+  const { type, topFeatures } = incident;
+  const entityGroup = nameOf(incident.entityGroup);
+  const members = incident.members.map(nameOf);
   const own = (text: string): Claim => ({ text, evidence: [INCIDENT] });
   const machines = members.length === 1 ? `machine ${members[0]}` : `${members.length} machines of ${entityGroup}`;
   const strongest = topFeatures.slice(0, 3).map((f) => `${f.name} = ${round(f.value)}`);
@@ -69,7 +71,7 @@ export function templateFor(incident: Incident, citations: readonly Citation[]):
   const told = citations
     .filter((c) => !looksLikeInstruction(c.text) && quote(c.text) !== "")
     .slice(0, 2)
-    .map((c): Claim => ({ text: `The log of ${c.entity} says: “${quote(c.text)}”.`, evidence: [c.id] }));
+    .map((c): Claim => ({ text: `The log of ${nameOf(c.entity)} says: “${quote(c.text)}”.`, evidence: [c.id] }));
   const { check, prevent } = advice[type] ?? advice.mixed!;
   const names = members.slice(0, 5).join(", ") + (members.length > 5 ? " and others" : "");
   return {
