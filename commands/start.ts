@@ -18,7 +18,7 @@ import type { Codecs } from "../schemas/index.ts";
 import type { Broker, Runnable } from "../streams/index.ts";
 import { brokerOf, kinesisOf, s3Of } from "./clients.ts";
 import { drained } from "./drain.ts";
-import { languageTexts } from "./explain-role.ts";
+import { isTexting } from "./explain-role.ts";
 import { IncidentFeed } from "./feed.ts";
 import { serveHealth } from "./http.ts";
 import { connectCodecs, initialise } from "./init.ts";
@@ -214,8 +214,10 @@ async function write({ scenario, writer }: Run, speed: number, signal: AbortSign
 async function finish(run: Run, startedAt: number, progress: Progress): Promise<Summary> {
   const { runnables, runDir } = run;
   progress.begin("texts");
-  await languageTexts(runnables, TEXTS_WAITED_FOR, TEXTS_WAIT_MS);
-  progress.done("texts");
+  const written = await Promise.all(
+    runnables.filter(isTexting).map((r) => r.textsWritten(TEXTS_WAITED_FOR, TEXTS_WAIT_MS)),
+  );
+  progress.done("texts", `${written.reduce((a, b) => a + b, 0)} by the language model, the rest by template`);
   progress.begin("audit");
   for (const runnable of runnables) if ("flush" in runnable) await (runnable.flush as () => Promise<void>)();
   await Promise.all(runnables.map((r) => r.stop()));
