@@ -10,15 +10,22 @@ import type { TrainingData } from "../trainer/index.ts";
 /** 1 anomaly, 0 normal, -1 unknown. */
 export type LabelOf = (entity: string, windowEndMs: number) => -1 | 0 | 1;
 
+export interface HistoryRange {
+  /** Rows that end behind it are left out. */
+  readonly toMs: number;
+  /** After so much event time the features start anew, so that models meet entities seen for the first time. */
+  readonly coldStartEveryMs: number;
+}
+
 /**
  * Telemetry through the very code of the bridge and the features stage, in this process: what a model learns from is
- * computed as what it will score. Rows that end behind `toMs` are left out.
+ * computed as what it will score.
  */
 export async function historyRows(
   featureSet: FeatureSet,
   rounds: Iterable<TelemetryRound>,
   labelOf: LabelOf,
-  toMs: number,
+  range: HistoryRange,
 ): Promise<TrainingData> {
   const matrix = new Floats();
   const ends: number[] = [];
@@ -26,17 +33,24 @@ export async function historyRows(
   const labels: number[] = [];
   const index = new Map<string, number>();
   const digest = createHash("sha256").update(featureSet.hash);
-  const processor = createFeaturesProcessor({ featureSet, topic: topics.features, partition: 0, partitions: 1 });
+  const fresh = () => createFeaturesProcessor({ featureSet, topic: topics.features, partition: 0, partitions: 1 });
+  let processor = fresh();
+  let coldStartMs = Number.POSITIVE_INFINITY;
   for (const round of rounds) {
+    if (coldStartMs === Number.POSITIVE_INFINITY) coldStartMs = round.clockMs + range.coldStartEveryMs;
+    if (round.clockMs >= coldStartMs) {
+      processor = fresh();
+      coldStartMs += range.coldStartEveryMs;
+    }
     for (const row of collectFeatureRows(processor, logBatches(round))) {
-      if (row.windowEndMs > toMs) continue;
+      if (row.windowEndMs > range.toMs) continue;
       matrix.push(row.values);
       ends.push(row.windowEndMs);
       if (!index.has(row.entity)) index.set(row.entity, index.size);
       entities.push(index.get(row.entity)!);
       labels.push(labelOf(row.entity, row.windowEndMs));
     }
-    if (round.clockMs > toMs) break;
+    if (round.clockMs > range.toMs) break;
     await new Promise(setImmediate); // the page and Ctrl-C stay alive
   }
   const label = Int8Array.from(labels);

@@ -13,12 +13,15 @@ import {
 import type { Progress } from "../local/index.ts";
 import type { FeatureSet } from "../processors/index.ts";
 import { type ModelJob, modelsUpToDate, trainModels } from "../trainer/index.ts";
-import { historyRows, type LabelOf, labelsFromTruth } from "./history.ts";
+import { type HistoryRange, historyRows, type LabelOf, labelsFromTruth } from "./history.ts";
 import type { Scenario } from "./scenario.ts";
 
 const MINUTE_MS = 60_000;
 /** A row describes this much time; trouble in any of it makes the row anomalous. */
 const WINDOW_MS = 15 * MINUTE_MS;
+const COLD_START_MS = 6 * 60 * MINUTE_MS;
+/** Counts up when the rows change though what they are made from does not: models are then trained anew. */
+const HISTORY_VERSION = 2;
 /** What the fleet's models learn from: two simulated days of another fleet than the one they will watch. */
 const HISTORY = { seed: 1_009, instances: 40, days: 2 } as const;
 
@@ -52,10 +55,10 @@ export async function ensureModels(
   const { featureSet } = scenario;
   const models = modelJobs(featureSet);
   const history = scenario.kind === "fleet" ? fleetHistory() : replayHistoryOf(scenario.plan);
-  const digest = `${history.key}/${featureSet.hash}`;
+  const digest = `${HISTORY_VERSION}/${history.key}/${featureSet.hash}`;
   if (await modelsUpToDate(repository, models, digest)) return;
   progress.begin("history");
-  const data = await historyRows(featureSet, history.rounds(), history.labelOf, history.toMs);
+  const data = await historyRows(featureSet, history.rounds(), history.labelOf, history.range);
   progress.done("history", `${data.entity.length} rows of ${featureSet.columns.length} features, by the online code`);
   progress.begin("training");
   const report = await trainModels(
@@ -80,8 +83,7 @@ interface History {
   readonly key: string;
   readonly rounds: () => Iterable<TelemetryRound>;
   readonly labelOf: LabelOf;
-  /** Rows behind it may not be learnt from. */
-  readonly toMs: number;
+  readonly range: HistoryRange;
 }
 
 function fleetHistory(): History {
@@ -94,7 +96,7 @@ function fleetHistory(): History {
     key: `fleet/${JSON.stringify(fleet)}`,
     rounds: () => fleetRounds(plan),
     labelOf: labelsFromTruth(plan.truth, WINDOW_MS),
-    toMs: endMs,
+    range: { toMs: endMs, coldStartEveryMs: COLD_START_MS },
   };
 }
 
@@ -111,5 +113,10 @@ function replayHistoryOf(plan: ReplayPlan): History {
     return 0;
   };
   const key = `replay/${plan.machines.map((m) => `${m.name}:${m.csv.length}`).join(",")}`;
-  return { key, rounds: () => replayRounds(plan), labelOf, toMs: history.examFromMs };
+  return {
+    key,
+    rounds: () => replayRounds(plan),
+    labelOf,
+    range: { toMs: history.examFromMs, coldStartEveryMs: Number.POSITIVE_INFINITY },
+  };
 }

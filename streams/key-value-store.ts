@@ -33,7 +33,7 @@ export class KeyValueStore<T> implements StateStore {
   restore(key: string, value: Buffer | null): void {
     if (value === null) this.#values.delete(key);
     else {
-      this.#values.set(key, JSON.parse(value.toString()) as T);
+      this.#values.set(key, JSON.parse(value.toString(), fromJson) as T);
       this.#bytes += value.length;
     }
   }
@@ -41,7 +41,7 @@ export class KeyValueStore<T> implements StateStore {
   flush(write: (key: string, value: Buffer | null) => void): void {
     for (const key of this.#dirty) {
       const value = this.#values.get(key);
-      const bytes = value === undefined ? null : Buffer.from(JSON.stringify(value));
+      const bytes = value === undefined ? null : Buffer.from(JSON.stringify(value, toJson));
       this.#bytes += bytes?.length ?? 0;
       write(key, bytes);
     }
@@ -52,3 +52,16 @@ export class KeyValueStore<T> implements StateStore {
     return { keys: this.#values.size, bytes: this.#bytes };
   }
 }
+
+/** JSON has no word for these three, and state must come back as it went. */
+const notFinite: Readonly<Record<string, number>> = {
+  "\u0000NaN": Number.NaN,
+  "\u0000Infinity": Number.POSITIVE_INFINITY,
+  "\u0000-Infinity": Number.NEGATIVE_INFINITY,
+};
+
+const toJson = (_key: string, value: unknown): unknown =>
+  typeof value === "number" && !Number.isFinite(value) ? `\u0000${value}` : value;
+
+const fromJson = (_key: string, value: unknown): unknown =>
+  typeof value === "string" && value.startsWith("\u0000") ? (notFinite[value] ?? value) : value;

@@ -120,7 +120,7 @@ export function anomaliesOf(
   return anomalies;
 }
 
-/** The columns that speak most for an anomaly; those that speak against it are no reasons. */
+/** The columns that speak most for an anomaly; those that speak against it, or that nobody has seen, are no reasons. */
 function topFeatures(
   model: ScoringModel,
   batch: FeatureBatch,
@@ -134,7 +134,7 @@ function topFeatures(
   if (!contributions) return [];
   return model.columns
     .map((name, i) => ({ name, value: values[i]!, contribution: Math.fround(contributions[i]!) }))
-    .filter((feature) => feature.contribution > 0)
+    .filter((feature) => feature.contribution > 0 && Number.isFinite(feature.value))
     .sort((a, b) => b.contribution - a.contribution)
     .slice(0, TOP_FEATURES);
 }
