@@ -88,6 +88,9 @@ export function objection(claim: Claim, citations: readonly Citation[], incident
   return null;
 }
 
+/** Fewer words than these state nothing. */
+const MIN_WORDS = 4;
+
 export interface Grounded {
   readonly sections: Sections;
   /** Share of the claims that hold. */
@@ -95,9 +98,10 @@ export interface Grounded {
   readonly dropped: readonly string[];
 }
 
-/** Keeps the claims that rest on their evidence, made harmless as the log lines were. */
+/** Keeps the claims that say something, say it once and rest on their evidence, made harmless as the log lines were. */
 export function ground(sections: Sections, citations: readonly Citation[], incident: Incident): Grounded {
   const dropped: string[] = [];
+  const said = new Set<string>();
   let claims = 0;
   const kept = Object.fromEntries(
     sectionNames.map((name) => [
@@ -106,7 +110,15 @@ export function ground(sections: Sections, citations: readonly Citation[], incid
         .map((claim) => ({ ...claim, text: neutralise(claim.text) }))
         .filter((claim) => {
           claims++;
-          const why = claim.text === "" ? "says nothing" : objection(claim, citations, incident);
+          const words = claim.text.toLowerCase().match(/\p{L}{2,}/gu) ?? [];
+          const content = words.join(" ");
+          const why =
+            words.length < MIN_WORDS
+              ? "says nothing"
+              : said.has(content)
+                ? "says the same again"
+                : objection(claim, citations, incident);
+          said.add(content);
           if (why) dropped.push(`${name}: ${why}`);
           return !why;
         }),

@@ -80,7 +80,7 @@ export function templateFor(incident: Incident, citations: readonly Citation[]):
       ...(told.length ? told : [own("No log line near it tells the cause: the evidence is insufficient.")]),
     ],
     impact: [
-      own(`Service ${entityGroup}, severity ${incident.severity}: ${names}.`),
+      own(`Affected is service ${entityGroup} with severity ${incident.severity}: ${names}.`),
       own(`Anomalous windows: ${incident.anomalyCount}, highest score ${round(incident.maxScore)}.`),
     ],
     actions: [own(check)],

@@ -59,14 +59,28 @@ test("links and instructions are refused even where the evidence holds them", ()
 });
 
 test("claims that do not hold are dropped, and their share is told", () => {
-  const good = { text: "db-10 refused connections.", evidence: ["E1"] };
-  const bad = { text: "db-99 refused connections.", evidence: ["E1"] };
-  const sections: Sections = { rootCause: [good, bad], impact: [good], actions: [good], prevention: [bad] };
+  const claim = (text: string) => ({ text, evidence: ["E1"] });
+  const good = claim("Connections to db-10 were refused.");
+  const sections: Sections = {
+    rootCause: [good, claim("The host db-99 refused connections.")],
+    impact: [claim("Calls of the shop fail.")],
+    actions: [claim("Look at the database first.")],
+    prevention: [claim("Move away from db-99 soon.")],
+  };
   const { sections: kept, groundedness, dropped } = ground(sections, citations, incident());
   expect(kept.rootCause).toEqual([good]);
   expect(kept.prevention).toEqual([]);
   expect(groundedness).toBeCloseTo(3 / 5);
   expect(dropped).toEqual(["rootCause: db-99 is not in its evidence", "prevention: db-99 is not in its evidence"]);
+});
+
+test("phrases that state nothing and statements made before are dropped", () => {
+  const claim = (text: string) => ({ text, evidence: ["E1"] });
+  const once = claim("Connections to db-10 were refused.");
+  const sections: Sections = { rootCause: [once], impact: [once], actions: [claim("incident (id ")], prevention: [] };
+  const { sections: kept, dropped } = ground(sections, citations, incident());
+  expect(kept).toEqual({ rootCause: [once], impact: [], actions: [], prevention: [] });
+  expect(dropped).toEqual(["impact: says the same again", "actions: says nothing"]);
 });
 
 test("any number that the evidence does not hold is refused", () => {
