@@ -123,7 +123,9 @@ export async function stopByRunDir(runDir: string): Promise<boolean> {
 
 /** Ends components whose owner died without stopping them. */
 async function endOrphans(runDir: string): Promise<boolean> {
-  const ended = await Promise.all(componentNames.map((name) => endRecorded(pidFileOf(runDir, name))));
+  const ended = await Promise.all(
+    componentNames.map((name) => endRecorded(pidFileOf(runDir, name), components[name].stopTimeoutMs)),
+  );
   return ended.includes(true);
 }
 

@@ -10,8 +10,7 @@ import { lastLines } from "./log-tail.ts";
 import { freePorts } from "./net.ts";
 import { endGroup, identify, isRunning, killGroupsAtExit } from "./processes.ts";
 
-/** After SIGTERM, how long a component may take to end by itself. */
-export const stopDeadlineMs = 8_000;
+const stopTimeoutMs = 8_000;
 const portAttempts = 3;
 
 export interface SupervisedOptions {
@@ -61,7 +60,7 @@ export class Supervised {
    * until it is ready and throws if it never gets there.
    */
   async start(signal: AbortSignal): Promise<() => Promise<void>> {
-    await endRecorded(this.pidFile);
+    await endRecorded(this.pidFile, this.options.component.stopTimeoutMs);
     let { launch, exited } = await this.spawnOnce();
     return async () => {
       for (let attempt = 1; ; attempt++) {
@@ -81,7 +80,8 @@ export class Supervised {
   async stop(): Promise<void> {
     const identity = readIdentity(this.pidFile);
     if (this.state !== "failed") this.state = "stopped";
-    if (identity !== null && identity.pid === this.pid) await endGroup(identity, stopDeadlineMs);
+    if (identity !== null && identity.pid === this.pid)
+      await endGroup(identity, this.options.component.stopTimeoutMs ?? stopTimeoutMs);
     this.forget();
     rmSync(this.pidFile, { force: true });
   }
@@ -173,10 +173,10 @@ export class Supervised {
 export const pidFileOf = (runDir: string, name: string): string => path.join(runDir, `${name}.pid`);
 
 /** Ends the process group that a pid file names, if it is still that one, and removes the file. */
-export async function endRecorded(pidFile: string): Promise<boolean> {
+export async function endRecorded(pidFile: string, deadlineMs: number = stopTimeoutMs): Promise<boolean> {
   const recorded = readIdentity(pidFile);
   const running = recorded !== null && isRunning(recorded);
-  if (running) await endGroup(recorded, stopDeadlineMs);
+  if (running) await endGroup(recorded, deadlineMs);
   rmSync(pidFile, { force: true });
   return running;
 }

@@ -30,6 +30,8 @@ export interface Component {
   readonly portCount: number;
   /** The longest it may take on a busy laptop until it is ready. */
   readonly startTimeoutMs: number;
+  /** After SIGTERM, how long it may take to end by itself; 8 s by default. */
+  readonly stopTimeoutMs?: number;
   /** The stack does not wait for it. */
   readonly background?: boolean;
   /** Prepares the data folder and says what to run. Called again with other ports if one was taken meanwhile. */
