@@ -22,10 +22,12 @@ export interface WriterOptions {
   readonly perHour?: number;
 }
 
-/** Every job ends in exactly one of written, refused, failed, displaced, superseded or overBudget. */
+/** Every job is queued, running or ready until it ends in exactly one of written, refused, failed, displaced, superseded or overBudget. */
 export interface WriterStatus {
   readonly queued: number;
   readonly running: number;
+  /** Finished, not yet taken by the stage: a stop now would lose them. */
+  readonly ready: number;
   /** Taken by the stage. */
   readonly written: number;
   /** Twice without a grounding, or not in the form asked for: the template stays. */
@@ -119,7 +121,13 @@ export class ExplanationWriter implements TextQueue {
 
   status(): WriterStatus {
     const running = this.#running ? 1 : 0;
-    return { queued: this.#queue.length, running, ...this.#counts, lastFault: this.#lastFault };
+    return {
+      queued: this.#queue.length,
+      running,
+      ready: this.#finished.length,
+      ...this.#counts,
+      lastFault: this.#lastFault,
+    };
   }
 
   async #run(): Promise<void> {

@@ -46,6 +46,7 @@ test("a grounded answer becomes an explanation of mode model, with its times spl
   writer.start();
   writer.offer(job("a"));
   await idle(writer);
+  expect(writer.status()).toMatchObject({ ready: 1, written: 0 });
   const [text] = writer.take();
   expect(text?.timestampMs).toBe(incident().updatedAtMs);
   expect(text?.explanation).toMatchObject({ incidentId: "a", mode: "model", model: "test-model", groundedness: 1 });
@@ -53,7 +54,7 @@ test("a grounded answer becomes an explanation of mode model, with its times spl
   const { embeddingMs, searchMs, promptMs, generationMs, totalMs } = text!.explanation.timings;
   expect(totalMs).toBeCloseTo(embeddingMs + searchMs + promptMs + generationMs);
   expect(writer.take()).toEqual([]);
-  expect(writer.status()).toMatchObject({ written: 1, tokens: 20 });
+  expect(writer.status()).toMatchObject({ ready: 0, written: 1, tokens: 20 });
 });
 
 test("an answer with a made-up host is refused, asked for once more with the objection, then given up", async () => {
