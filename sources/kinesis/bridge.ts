@@ -6,7 +6,7 @@ import type { EntityOptions } from "./entity.ts";
 import { type StreamId, sourceIdOf } from "./names.ts";
 import { cursorOf } from "./shard-cursor.ts";
 import type { ShardSource } from "./shard-source.ts";
-import { ShardTask, taskStatus } from "./shard-task.ts";
+import { ShardTask, type TaskEnd, taskStatus } from "./shard-task.ts";
 import { SkewGate } from "./skew-gate.ts";
 import { backoffMs, systemTime, type Time } from "./time.ts";
 import { type BridgeTuning, defaultTuning } from "./tuning.ts";
@@ -47,6 +47,8 @@ class Bridge implements Runnable {
   #fail: (error: unknown) => void = () => {};
   #wake = new AbortController();
   #stream: StreamId | undefined;
+  /** Another process has taken a shard over. */
+  #hasLost = false;
   #wire: Wire | undefined;
   #table: CheckpointTable | undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -125,6 +127,7 @@ class Bridge implements Runnable {
     if (signal.aborted) return;
     this.#stream = stream;
     for (const row of plan.close) this.#tasks.get(rowKey(row))?.task.stop();
+    if (this.#hasLost) return;
     for (const shard of plan.read) if (!this.#tasks.has(sourceIdOf(stream, shard))) this.#launch(stream, shard);
   }
 
@@ -149,17 +152,22 @@ class Bridge implements Runnable {
       onRelist: () => this.#wake.abort(),
     });
     const run = task.run().then(
-      (end) => {
-        if (end === "fenced") this.#afterFenced(task.source);
-      },
+      (end) => this.#afterEnd(task.source, end),
       (error) => this.#fail(error),
     );
     this.#tasks.set(task.source, { task, run });
   }
 
-  /** A lost shard is another process's business; a process that has lost all of them has nothing left to do. */
-  #afterFenced(source: string): void {
-    this.#log(`${source}: another process reads this shard now.`);
+  /**
+   * A lost shard is another process's business, and so is every shard to come: the newer process reads the whole
+   * stream. A process that has lost and has none left fails.
+   */
+  #afterEnd(source: string, end: TaskEnd): void {
+    if (end === "fenced") {
+      this.#hasLost = true;
+      this.#log(`${source}: another process reads this shard now.`);
+    }
+    if (!this.#hasLost || end === "stopped") return;
     if ([...this.#tasks.values()].some(({ task }) => ["starting", "running"].includes(task.status.state))) return;
     this.#fail(
       new WeirError(

@@ -232,6 +232,26 @@ describe("exactly once", () => {
     expect(older.status().map((s) => s.state)).toEqual(["failed", "failed"]);
   });
 
+  test("an older bridge that has lost its shards leaves their children to the newer", async () => {
+    const world = newWorld();
+    const { kinesis } = world;
+    kinesis.add("p");
+    kinesis.put("p", clockRecord(T0 - 1));
+    const older = world.bridge({ tuning: { relistMs: 500 } });
+    await older.start();
+    const newer = world.bridge({ tuning: { relistMs: 500 } });
+    await newer.start();
+    kinesis.put("p", clockRecord(T0));
+    await expect(older.failed).rejects.toMatchObject({ code: "ALL_SHARDS_LOST" });
+    kinesis.add("c", ["p"]);
+    kinesis.put("c", logRecord("web-1", ["c"]));
+    await until("the child is read", () => world.eventIds().includes("c"));
+    const lists = kinesis.lists;
+    await until("both have looked again", () => kinesis.lists > lists + 6);
+    expect(world.row("c")!.counters.takeOvers).toBe(1);
+    expect(newer.status().find((s) => s.partition === "c")).toMatchObject({ state: "running", counters: { in: 1 } });
+  });
+
   test("a transaction that timed out is no newer owner: the task takes over again", async () => {
     const world = newWorld();
     const expected = fill(world);
