@@ -316,19 +316,27 @@ function recount(samples: readonly Sample[], entity: string, endMs: number): Rec
   };
 }
 
-/** Relative 1e-6, above a floor of 1e-12 (std: 1e-9, as values a trillionth apart count as equal); differences of float32 means relative to those means. */
-function close(name: string, got: number, want: number): boolean {
+/**
+ * Relative 1e-6, above a floor of 1e-12. Differences of float32 means: relative to those means. Spreads: values that
+ * differ by less than a trillionth of `size` count as equal.
+ */
+function close(name: string, got: number, want: number, size: number): boolean {
   if (Number.isNaN(want)) return Number.isNaN(got);
-  const floor = /slope|change_rate/.test(name) ? 1 : name.endsWith("std") ? 1e-3 : 1e-6;
+  if (name.endsWith("_std") && Math.abs(got - want) <= 2e-12 * size) return true;
+  const floor = /slope|change_rate/.test(name) ? 1 : 1e-6;
   return Math.abs(got - want) <= 1e-6 * Math.max(Math.abs(want), floor);
 }
+
+/** At least the largest distance of a value of the column's signal from its centre. */
+const sizeOf = (name: string, row: Record<string, number>): number =>
+  50 + Math.abs(row[name.replace("_std", "_max")] ?? row[name.replace("_std", "_sum")] ?? 0);
 
 function expectRecounted(rows: readonly FeatureRow[], samples: readonly Sample[]): void {
   for (const row of rows) {
     const want = recount(samples, row.entity, row.windowEndMs);
     expect(want).not.toBeNull();
     for (const [i, name] of core37.columns.entries()) {
-      const ok = close(name, row.values[i]!, want![name]!);
+      const ok = close(name, row.values[i]!, want![name]!, sizeOf(name, want!));
       if (!ok)
         expect({ name, entity: row.entity, at: row.windowEndMs, value: row.values[i] }).toEqual({ value: want![name] });
     }

@@ -47,6 +47,23 @@ test("duplicates are still known after a restart, however many segments their mi
   expect(output.counts).toMatchObject({ accepted: 0, duplicate: 10_000 });
 });
 
+test("after a restart the slot of an entity that is gone is given to the next one", () => {
+  const first = newProcessor();
+  const hello = (entity: string, minute: number) =>
+    eventsOf("s", entity, T + minute * MINUTE, [metricEvent(entity, T + minute * MINUTE, { cpu: 1 })]);
+  run(
+    [sign("s", "open", T), hello("gone", 0), hello("stays", 0), hello("stays", 30), sign("s", "tick", T + 40 * MINUTE)],
+    first,
+  );
+  const restored = newProcessor();
+  const log = changelogAfter(first);
+  for (const store of restored.stores)
+    for (const [n, key, value] of log) if (n === store.name) store.restore(key, value);
+  run([hello("next", 40)], restored);
+  const slots = changelogAfter(restored).filter(([, key]) => key.startsWith("slot/"));
+  expect(slots.map(([, key, value]) => [key, JSON.parse(value.toString()).entity])).toEqual([["slot/0", "next"]]);
+});
+
 test("no changelog value is larger than 64 KiB, whatever the feature set", () => {
   const metrics = Array.from({ length: 38 }, (_, i) => `m${i}`);
   const set = featureSetFromMetrics({ name: "wide", metrics, hopMinutes: 15 });
