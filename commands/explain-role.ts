@@ -6,6 +6,7 @@ import {
   OpenAiEmbedder,
   OpenAiLanguageModel,
   QdrantStore,
+  type WriterStatus,
 } from "../explainer/index.ts";
 import { stages, topics } from "../pipeline.ts";
 import { ExplainProcessor } from "../processors/index.ts";
@@ -14,11 +15,13 @@ import { type RoleContext, stageRunner } from "./roles.ts";
 
 /** For one answer of the language model, its queue included: a small model on two busy cores takes most of a minute. */
 const MODEL_DEADLINE_MS = 120_000;
+/** Of the whole environment. */
+const TEXTS_PER_HOUR = 60;
 const POLL_MS = 200;
 
 /** A runnable whose texts come in their own time. */
 export interface Texting extends Runnable {
-  /** Resolves once `count` texts are written, nothing is left to write, or the time is up. */
+  /** Resolves with the texts written once `count` came to an end, nothing is left to write, or the time is up. */
   textsWritten(count: number, limitMs: number): Promise<number>;
 }
 
@@ -51,7 +54,7 @@ export function explainRole(context: RoleContext): Texting[] {
     create: (partition) => {
       void release(partition);
       const reader = broker.reader();
-      const writer = new ExplanationWriter({ model });
+      const writer = new ExplanationWriter({ model, perHour: Math.ceil(TEXTS_PER_HOUR / config.partitions) });
       writer.start();
       owned.set(partition, { reader, writer });
       const evidence = new EvidenceGatherer({ reader: new EvidenceReader(reader, codecs), embedder, store });
@@ -70,11 +73,12 @@ export function explainRole(context: RoleContext): Texting[] {
       await Promise.all([...owned.keys()].map(release));
     },
     textsWritten: async (count, limitMs) => {
-      const written = () => writers().reduce((sum, w) => sum + w.written, 0);
-      const busy = () => writers().some((w) => w.queued + w.running > 0);
-      for (const deadline = performance.now() + limitMs; written() < count && busy() && performance.now() < deadline; )
+      const sum = (of: (w: WriterStatus) => number) => writers().reduce((total, w) => total + of(w), 0);
+      const ended = () => sum((w) => w.written + w.refused + w.failed);
+      const busy = () => writers().some((w) => w.queued + w.running + w.ready > 0);
+      for (const deadline = performance.now() + limitMs; ended() < count && busy() && performance.now() < deadline; )
         await sleep(POLL_MS);
-      return written();
+      return sum((w) => w.written);
     },
   };
   return [texting];

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { options } from "../config.ts";
 import { defaultCacheDir, type Endpoints } from "../local/index.ts";
@@ -38,15 +38,20 @@ export function localOptions(
   };
 }
 
-const currentFile = (): string => path.join(defaultCacheDir(), "current.json");
-
-/** Lets `weir tail` and `weir run` find the stack that runs now. The credentials in it are those of the local S3 only. */
-export function rememberLocal(runDir: string, local: LocalOptions): void {
-  mkdirSync(defaultCacheDir(), { recursive: true });
-  for (const file of [path.join(runDir, "options.json"), currentFile()])
-    writeFileSync(file, `${JSON.stringify(local, null, 1)}\n`, { mode: 0o600 });
+/** The stack started last: where it lies, and how it is reached. */
+interface Current {
+  readonly stackDir: string;
+  readonly options: LocalOptions;
 }
 
-/** Of the stack started last; empty if there never was one. */
-export const currentLocal = (): LocalOptions =>
-  existsSync(currentFile()) ? (JSON.parse(readFileSync(currentFile(), "utf8")) as LocalOptions) : {};
+const currentFile = (): string => path.join(defaultCacheDir(), "current.json");
+
+/** Lets `weir tail`, `weir run` and `weir local` find the stack. The credentials in it are those of the local S3 only. */
+export function rememberLocal(stackDir: string, options: LocalOptions): void {
+  const current: Current = { stackDir, options };
+  writeFileSync(currentFile(), `${JSON.stringify(current, null, 1)}\n`, { mode: 0o600 });
+}
+
+/** Undefined if no stack was ever started here. */
+export const currentLocal = (): Current | undefined =>
+  existsSync(currentFile()) ? (JSON.parse(readFileSync(currentFile(), "utf8")) as Current) : undefined;

@@ -101,7 +101,7 @@ async function startPipeline(
   const { endpoints } = stack;
   cpSync(trained, endpoints.triton.modelRepository, { recursive: true });
   const local = localOptions(endpoints, scenario);
-  rememberLocal(runDir, local);
+  rememberLocal(path.join(runDir, "stack"), local);
   for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] as const) process.env[name] = local[name];
   const config = readConfig({}, [], local);
   const broker = brokerOf(config);
@@ -217,7 +217,10 @@ async function finish(run: Run, startedAt: number, progress: Progress): Promise<
   const written = await Promise.all(
     runnables.filter(isTexting).map((r) => r.textsWritten(TEXTS_WAITED_FOR, TEXTS_WAIT_MS)),
   );
-  progress.done("texts", `${written.reduce((a, b) => a + b, 0)} by the language model, the rest by template`);
+  progress.done(
+    "texts",
+    `${written.reduce((a, b) => a + b, 0)} by the language model; what it could not ground stays a template`,
+  );
   progress.begin("audit");
   for (const runnable of runnables) if ("flush" in runnable) await (runnable.flush as () => Promise<void>)();
   await Promise.all(runnables.map((r) => r.stop()));

@@ -3,8 +3,8 @@ import path from "node:path";
 import { WeirError } from "../streams/index.ts";
 import { type ComponentName, componentNames, components, defaultComponents } from "./components/index.ts";
 import { asEndpoints, type Endpoints, notStarted } from "./endpoints.ts";
-import { lockHolder, tryLock } from "./lock.ts";
-import { endProcess } from "./processes.ts";
+import { lockHolder, readIdentity, tryLock } from "./lock.ts";
+import { endProcess, isRunning } from "./processes.ts";
 import { type Progress, silentProgress } from "./progress.ts";
 import { defaultCacheDir } from "./setup/index.ts";
 import { type ComponentStatus, endRecorded, pidFileOf, Supervised } from "./supervisor.ts";
@@ -119,6 +119,23 @@ export async function stopByRunDir(runDir: string): Promise<boolean> {
   rmSync(endpointsFileOf(folder), { force: true });
   rmSync(ownerFileOf(folder), { force: true });
   return owner !== null || ended;
+}
+
+export interface RecordedComponent {
+  readonly name: ComponentName;
+  readonly pid: number;
+  readonly running: boolean;
+  readonly logFile: string;
+}
+
+/** What the pid files of a run folder tell of components, whoever started them. */
+export function statusByRunDir(runDir: string): RecordedComponent[] {
+  const folder = path.resolve(runDir);
+  return componentNames.flatMap((name) => {
+    const recorded = readIdentity(pidFileOf(folder, name));
+    if (recorded === null) return [];
+    return [{ name, pid: recorded.pid, running: isRunning(recorded), logFile: path.join(folder, `${name}.log`) }];
+  });
 }
 
 /** Ends components whose owner died without stopping them. */
