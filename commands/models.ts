@@ -19,9 +19,10 @@ import type { Scenario } from "./scenario.ts";
 const MINUTE_MS = 60_000;
 /** A row describes this much time; trouble in any of it makes the row anomalous. */
 const WINDOW_MS = 15 * MINUTE_MS;
-const COLD_START_MS = 6 * 60 * MINUTE_MS;
+/** No divisor of a day: cold starts at all hours, so that the hour is no sign of one. */
+const COLD_START_MS = 130 * MINUTE_MS;
 /** Counts up when the rows change though what they are made from does not: models are then trained anew. */
-const HISTORY_VERSION = 2;
+const HISTORY_VERSION = 3;
 /** What the fleet's models learn from: two simulated days of another fleet than the one they will watch. */
 const HISTORY = { seed: 1_009, instances: 40, days: 2 } as const;
 

@@ -42,7 +42,7 @@ export interface StartOptions extends ScenarioOptions {
 const DRAW_MS = 500;
 /** At the end of a run at most this many texts of the language model are waited for, and not longer than this. */
 const TEXTS_WAITED_FOR = 5;
-const TEXTS_WAIT_MS = 240_000;
+const TEXTS_WAIT_MS = 60_000;
 
 /** `npm start`: the whole of Weir on this machine, watching a simulated fleet or a replay. Returns the exit code. */
 export async function start(options: StartOptions): Promise<number> {
