@@ -76,13 +76,14 @@ export function* collectFeatureRows(
   records: Iterable<InputRecord<LogBatch>>,
   output = new MemoryOutput(),
 ): Generator<FeatureRow> {
+  const flush = () => {
+    for (const store of processor.stores) store.flush(() => {});
+  };
   let sinceFlush = 0;
   for (const record of records) {
     processor.process(record, output);
     for (const { value } of output.sent.splice(0)) yield* rowsOf(value as FeatureBatch);
-    if (++sinceFlush >= FLUSH_EVERY_RECORDS) {
-      sinceFlush = 0;
-      for (const store of processor.stores) store.flush(() => {});
-    }
+    if (++sinceFlush % FLUSH_EVERY_RECORDS === 0) flush();
   }
+  flush();
 }
