@@ -45,25 +45,31 @@ function groupHasMembers(group: number): boolean {
   });
 }
 
-function signalGroup(group: number, signal: NodeJS.Signals): void {
+/** To a process, or to a group by its negative number. */
+function signal(target: number, name: NodeJS.Signals): void {
   try {
-    process.kill(-group, signal);
+    process.kill(target, name);
   } catch {
     // Gone already.
   }
 }
 
 /**
- * Ends the process group that `leader` leads: SIGTERM, and SIGKILL for what is left after `deadlineMs`.
- * Resolves when no member runs any more. A leader that is gone, its pid given to another, is left alone.
+ * Ends the process group that `leader` leads: SIGTERM to the leader, which ends its children as it sees fit; then to
+ * those that outlive it; SIGKILL to what is left after `deadlineMs`. Resolves when no member runs any more.
+ * A leader that is gone, its pid given to another, is left alone.
  */
 export async function endGroup(leader: ProcessIdentity, deadlineMs: number): Promise<void> {
   if (!isRunning(leader) && identify(leader.pid) !== null) return;
-  if (!groupHasMembers(leader.pid)) return;
-  signalGroup(leader.pid, "SIGTERM");
+  signal(leader.pid, "SIGTERM");
   const deadline = performance.now() + deadlineMs;
+  let widened = false;
   while (groupHasMembers(leader.pid)) {
-    if (performance.now() > deadline) signalGroup(leader.pid, "SIGKILL");
+    if (!widened && !isRunning(leader)) {
+      signal(-leader.pid, "SIGTERM");
+      widened = true;
+    }
+    if (performance.now() > deadline) signal(-leader.pid, "SIGKILL");
     await delay(50);
   }
 }
@@ -71,11 +77,7 @@ export async function endGroup(leader: ProcessIdentity, deadlineMs: number): Pro
 /** Asks one process to end, its group left alone, and waits for it. False if it still runs after `deadlineMs`. */
 export async function endProcess(identity: ProcessIdentity, deadlineMs: number): Promise<boolean> {
   const deadline = performance.now() + deadlineMs;
-  try {
-    if (isRunning(identity)) process.kill(identity.pid, "SIGTERM");
-  } catch {
-    // Gone already.
-  }
+  if (isRunning(identity)) signal(identity.pid, "SIGTERM");
   while (isRunning(identity)) {
     if (performance.now() > deadline) return false;
     await delay(50);
@@ -85,7 +87,7 @@ export async function endProcess(identity: ProcessIdentity, deadlineMs: number):
 
 const groupsToKill = new Set<number>();
 process.on("exit", () => {
-  for (const group of groupsToKill) signalGroup(group, "SIGTERM");
+  for (const group of groupsToKill) signal(-group, "SIGTERM");
 });
 
 /** Ends the group with this process, should it exit without having stopped it. Returns how to forget it. */

@@ -140,9 +140,7 @@ export function statusByRunDir(runDir: string): RecordedComponent[] {
 
 /** Ends components whose owner died without stopping them. */
 async function endOrphans(runDir: string): Promise<boolean> {
-  const ended = await Promise.all(
-    componentNames.map((name) => endRecorded(pidFileOf(runDir, name), components[name].stopTimeoutMs)),
-  );
+  const ended = await Promise.all(componentNames.map((name) => endRecorded(runDir, name, components[name])));
   return ended.includes(true);
 }
 

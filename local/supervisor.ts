@@ -60,7 +60,7 @@ export class Supervised {
    * until it is ready and throws if it never gets there.
    */
   async start(signal: AbortSignal): Promise<() => Promise<void>> {
-    await endRecorded(this.pidFile, this.options.component.stopTimeoutMs);
+    await endRecorded(this.options.runDir, this.name, this.options.component);
     let { launch, exited } = await this.spawnOnce();
     return async () => {
       for (let attempt = 1; ; attempt++) {
@@ -83,12 +83,13 @@ export class Supervised {
     if (identity !== null && identity.pid === this.pid)
       await endGroup(identity, this.options.component.stopTimeoutMs ?? stopTimeoutMs);
     this.forget();
+    this.options.component.sweep?.(dataDirOf(this.options.runDir, this.name));
     rmSync(this.pidFile, { force: true });
   }
 
   private async spawnOnce(): Promise<{ launch: Launch; exited: Promise<string> }> {
     const { component, cacheDir, runDir, shards } = this.options;
-    const dataDir = path.join(runDir, this.name);
+    const dataDir = dataDirOf(runDir, this.name);
     mkdirSync(dataDir, { recursive: true });
     const ports = await freePorts(component.portCount);
     const context: ComponentContext = { cacheDir, dataDir, logFile: this.logFile, ports, shards };
@@ -170,13 +171,17 @@ export class Supervised {
   }
 }
 
-export const pidFileOf = (runDir: string, name: string): string => path.join(runDir, `${name}.pid`);
+export const pidFileOf = (runDir: string, name: string) => path.join(runDir, `${name}.pid`);
+const dataDirOf = (runDir: string, name: string) => path.join(runDir, name);
 
-/** Ends the process group that a pid file names, if it is still that one, and removes the file. */
-export async function endRecorded(pidFile: string, deadlineMs: number = stopTimeoutMs): Promise<boolean> {
+/** Ends a component whose stack died without stopping it, as its pid file tells. False if there was none. */
+export async function endRecorded(runDir: string, name: string, component: Component): Promise<boolean> {
+  const pidFile = pidFileOf(runDir, name);
   const recorded = readIdentity(pidFile);
-  const running = recorded !== null && isRunning(recorded);
-  if (running) await endGroup(recorded, deadlineMs);
+  if (recorded === null) return false;
+  const running = isRunning(recorded);
+  await endGroup(recorded, component.stopTimeoutMs ?? stopTimeoutMs);
+  component.sweep?.(dataDirOf(runDir, name));
   rmSync(pidFile, { force: true });
   return running;
 }

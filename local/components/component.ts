@@ -34,6 +34,8 @@ export interface Component {
   readonly stopTimeoutMs?: number;
   /** The stack does not wait for it. */
   readonly background?: boolean;
+  /** Removes what a killed process leaves outside its data folder. Called with no process running. */
+  sweep?(dataDir: string): void;
   /** Prepares the data folder and says what to run. Called again with other ports if one was taken meanwhile. */
   launch(context: ComponentContext): Promise<Launch>;
 }

@@ -1,13 +1,25 @@
-import { mkdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { answersOk } from "../net.ts";
 import { pythonPaths } from "../setup/steps.ts";
 import type { Component } from "./component.ts";
 
+const sharedMemory = "/dev/shm";
+
+/** Names the server's shared memory by its data folder, so that what a killed one leaves is known for ours. */
+const regionPrefix = (dataDir: string) =>
+  `weir-triton-${createHash("sha256").update(dataDir).digest("hex").slice(0, 16)}-`;
+
 /** A real Triton server on the processor, with its Python backend. It starts empty: models are loaded by request. */
 export const triton: Component = {
   portCount: 3,
   startTimeoutMs: 60_000,
+  sweep(dataDir) {
+    const prefix = regionPrefix(dataDir);
+    const regions = readdirSync(sharedMemory).filter((entry) => entry.startsWith(prefix));
+    for (const region of regions) rmSync(path.join(sharedMemory, region), { force: true });
+  },
   async launch({ cacheDir, dataDir, ports }) {
     const [grpc, http, metrics] = ports;
     const modelRepository = path.join(dataDir, "models");
@@ -29,6 +41,7 @@ export const triton: Component = {
       "exit-timeout-secs": 5,
       "allow-gpu-metrics": false,
       "metrics-config": "summary_latencies=true",
+      "backend-config": `python,shm-region-prefix-name=${regionPrefix(dataDir)}`,
     };
     return {
       command: path.join(server, "bin/tritonserver"),

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import {
@@ -89,9 +89,8 @@ describe("the whole stack", () => {
   afterEach(async () => stack?.stop());
 
   test(
-    "starts, keeps its data over a restart on other ports, and leaves no process, pid file or shared memory",
+    "starts, keeps its data over a restart on other ports, and leaves no process and no pid file",
     async () => {
-      const sharedBefore = readdirSync("/dev/shm");
       stack = await startStack({ runDir, components, shards: 3 });
       const { endpoints } = stack;
       expect(JSON.parse(readFileSync(endpointsFileOf(runDir), "utf8"))).toEqual(endpoints);
@@ -128,7 +127,6 @@ describe("the whole stack", () => {
       await stack.stop();
       expect(membersOf(groups)).toEqual([]);
       expect(readdirSync(runDir).filter((file) => /\.pid$|endpoints/.test(file))).toEqual([]);
-      expect(readdirSync("/dev/shm")).toEqual(sharedBefore);
 
       stack = await startStack({ runDir, components: ["kafka", "registry", "s3", "kinesis"] });
       const again = stack.endpoints;
@@ -196,6 +194,31 @@ describe("a stack", () => {
       } finally {
         await second.stop();
       }
+    },
+    longMs,
+  );
+
+  test(
+    "leaves no shared memory of the model server behind, even of a killed one",
+    async () => {
+      const stack = await startStack({ runDir: newRunDir(), components: ["triton"] });
+      const before = readdirSync("/dev/shm");
+      const { http, modelRepository } = stack.endpoints.triton;
+      mkdirSync(path.join(modelRepository, "echo", "1"), { recursive: true });
+      const tensor = (name: string) => `[ { name: "${name}" data_type: TYPE_FP32 dims: [ 1 ] } ]`;
+      const config = `name: "echo" backend: "python" max_batch_size: 8 input ${tensor("x")} output ${tensor("y")}`;
+      writeFileSync(path.join(modelRepository, "echo", "config.pbtxt"), config);
+      const model = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n";
+      writeFileSync(path.join(modelRepository, "echo", "1", "model.py"), model);
+      const loaded = await fetch(`${http}/v2/repository/models/echo/load`, { method: "POST" });
+      expect(await loaded.text()).toBe("");
+      const regions = readdirSync("/dev/shm").filter(
+        (name) => name.startsWith("weir-triton-") && !before.includes(name),
+      );
+      expect(regions).not.toEqual([]);
+      process.kill(-stack.status()[0]!.pid, "SIGKILL");
+      await stack.stop();
+      expect(readdirSync("/dev/shm").filter((name) => regions.includes(name))).toEqual([]);
     },
     longMs,
   );
