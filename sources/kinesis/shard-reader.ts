@@ -15,6 +15,9 @@ export interface ShardReaderOptions {
   readonly onNotFound: () => void;
 }
 
+/** A source that answers at once and has nothing to say must not keep the process from everything else. */
+const QUIET_POLL_MS = 20;
+
 /** Reads one shard page by page within the service's limits, and bears with its moods. One call at a time. */
 export class ShardReader {
   readonly #options: ShardReaderOptions;
@@ -75,7 +78,7 @@ export class ShardReader {
   #setPace(page: ShardPage): void {
     const { minPollMs, maxPollMs } = this.#options.tuning;
     const busy = page.records.length > 0 || page.millisBehindLatest > 0;
-    this.#pauseMs = busy ? minPollMs : Math.min(maxPollMs, this.#pauseMs * 2);
+    this.#pauseMs = busy ? minPollMs : Math.min(maxPollMs, Math.max(this.#pauseMs * 2, QUIET_POLL_MS));
     this.#notBeforeMs += this.#pauseMs - minPollMs;
   }
 

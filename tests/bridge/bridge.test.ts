@@ -268,6 +268,13 @@ describe("exactly once", () => {
 });
 
 describe("Kinesis and its moods", () => {
+  test("a shard with nothing to say leaves room for the others, even where no pause between polls is asked", async () => {
+    const world = newWorld();
+    const expected = fill(world);
+    await runThrough(world, { tuning: { minPollMs: 0 } });
+    expect(world.eventIds()).toEqual(expected);
+  });
+
   test("an expired iterator is renewed behind the last record read, a throttled one is kept", async () => {
     const world = newWorld();
     const expected = fill(world);
