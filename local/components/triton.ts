@@ -38,7 +38,8 @@ export const triton: Component = {
       "metrics-port": metrics,
       "model-control-mode": "explicit",
       "exit-on-error": false,
-      "exit-timeout-secs": 5,
+      // How long it waits for models and open connections; neither holds anything that would be lost.
+      "exit-timeout-secs": 3,
       "allow-gpu-metrics": false,
       "metrics-config": "summary_latencies=true",
       "backend-config": `python,shm-region-prefix-name=${regionPrefix(dataDir)}`,
