@@ -58,7 +58,7 @@ export class KafkaTxnProducer implements TxnProducer {
       await this.#guard("EndTxn", () => transaction.commit());
     } catch (error) {
       const known = error as WeirError;
-      if (known.disposition !== "retry") throw known;
+      if (known.disposition !== "retry" || known.code === "PRODUCER_DEAD") throw known;
       throw new WeirError(
         "COMMIT_UNKNOWN",
         "retry",
