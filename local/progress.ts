@@ -45,7 +45,7 @@ export function createProgress(out: Output = process.stderr): Progress {
     wipe();
     if (running.size === 0) return;
     const tasks = [...running].map(([task, since]) => `${task} ${Math.round((performance.now() - since) / 1000)} s`);
-    out.write(`  … ${tasks.join(", ")}`.slice(0, (out.columns ?? 80) - 1));
+    out.write(`  … ${tasks.join(", ")}`.slice(0, (out.columns || 80) - 1));
     painted = true;
   };
   const line = (text: string) => {
