@@ -52,6 +52,7 @@ export async function ensureModels(
   repository: string,
   cacheDir: string,
   progress: Progress,
+  signal: AbortSignal,
 ): Promise<void> {
   const { featureSet } = scenario;
   const models = modelJobs(featureSet);
@@ -72,7 +73,7 @@ export async function ensureModels(
       embargoMs: featureSet.lookbackMinutes * MINUTE_MS,
       hopMs: featureSet.hopMinutes * MINUTE_MS,
     },
-    { python: path.join(cacheDir, "tools", "bin", "python"), progress: () => undefined },
+    { python: path.join(cacheDir, "tools", "bin", "python"), progress: () => undefined, signal },
   );
   const quality = report.models.map(
     (m) => `${m.name} ${m.quality ? `F1 ${m.quality.f1?.toFixed(2) ?? "none"}` : "unlabelled"}`,

@@ -39,11 +39,12 @@ export async function createRole(role: Role, context: RoleContext): Promise<Runn
 }
 
 const builders: Record<Role, (context: RoleContext) => Promise<Runnable[]> | Runnable[]> = {
-  bridge: ({ config, broker, codecs, log }) => [
-    createBridge({
+  bridge: ({ config, broker, codecs, log }) => {
+    const client = kinesisOf(config);
+    const bridge = createBridge({
       broker,
       codecs,
-      kinesis: kinesisShards(kinesisOf(config)),
+      kinesis: kinesisShards(client),
       stream: config.kinesisStream,
       topics: { logsRaw: topics.logsRaw, checkpoints: topics.checkpoints, dead: topics.kinesisDead },
       partitions: config.partitions,
@@ -51,8 +52,10 @@ const builders: Record<Role, (context: RoleContext) => Promise<Runnable[]> | Run
       clockMode: config.clockMode,
       tuning: { maxSkewMs: config.maxSkewMs },
       log,
-    }),
-  ],
+    });
+    // An emulator waits with its end for connections that are kept alive.
+    return [closingAfter(bridge, async () => client.destroy())];
+  },
 
   features: (context) => {
     const { partitions, graceMs } = context.config;
@@ -146,18 +149,26 @@ async function scoreRole(context: RoleContext): Promise<Runnable[]> {
   };
   const runner = stageRunner(context, binding);
   // The side input is read whole before the first row is scored, and ends after the last.
-  const withRouting: Runnable = {
-    failed: runner.failed,
-    status: () => runner.status(),
-    start: async () => {
-      await routing.start();
-      await runner.start();
-    },
-    stop: async () => {
-      await runner.stop();
-      await routing.stop();
-      client.close();
-    },
+  const withRouting = closingAfter(runner, async () => {
+    await routing.stop();
+    client.close();
+  });
+  withRouting.start = async () => {
+    await routing.start();
+    await runner.start();
   };
   return [withRouting];
+}
+
+/** A runnable that closes what it was built from once it has stopped. */
+function closingAfter(runnable: Runnable, close: () => Promise<void>): Runnable {
+  return {
+    failed: runnable.failed,
+    status: () => runnable.status(),
+    start: () => runnable.start(),
+    stop: async () => {
+      await runnable.stop();
+      await close();
+    },
+  };
 }

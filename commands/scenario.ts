@@ -9,6 +9,7 @@ import {
   planFleet,
   planReplay,
   type ReplayPlan,
+  readFleetState,
   replayHistory,
   type Topology,
   type TruthIncident,
@@ -65,7 +66,10 @@ export function prepareScenario(options: ScenarioOptions, runDir: string): Scena
 function fleetScenario(options: ScenarioOptions, runDir: string): Scenario {
   const { seed, instances, minutes, inject } = options;
   // Up to midnight, not to the minute: hour and weekday are features, and the same seed shall give the same bytes all day.
-  const endMs = options.endMs ?? Math.floor(Date.now() / dayMs) * dayMs;
+  // A folder that was begun goes on with its own time, whatever the day.
+  const begun = readFleetState(path.join(runDir, "fleet.json"))?.origin;
+  const same = begun?.seed === seed && begun.instances === instances && begun.minutes === minutes;
+  const endMs = options.endMs ?? (same ? Number(begun.endMs) : Math.floor(Date.now() / dayMs) * dayMs);
   const startMs = endMs - minutes * minuteMs;
   const plan = planFleet({ seed, instances, startMs, endMs, inject });
   const featureSet = loadFeatureSet("core-37");
@@ -83,7 +87,7 @@ function fleetScenario(options: ScenarioOptions, runDir: string): Scenario {
     featureSetName: featureSet.name,
     machineDays: (instances * minutes * minuteMs) / dayMs,
     inject,
-    origin: { kind: "fleet", seed, instances, startMs, endMs, ...inject },
+    origin: { kind: "fleet", seed, instances, minutes, startMs, endMs, ...inject },
     modelsKey: `fleet-${featureSet.hash}`,
   };
 }

@@ -52,7 +52,7 @@ export async function start(options: StartOptions): Promise<number> {
   const out = options.json ? process.stderr : process.stdout;
   const progress = createProgress(out);
   const interrupted = interruption();
-  await setUp({ cacheDir, progress });
+  await setUp({ cacheDir, progress, signal: interrupted });
   mkdirSync(runDir, { recursive: true });
   const scenario = prepareScenario(options, runDir);
   writeTruth(path.join(runDir, "truth.json"), scenario.truth);
@@ -60,21 +60,31 @@ export async function start(options: StartOptions): Promise<number> {
   const trained = path.join(cacheDir, "trained", scenario.modelsKey);
   const [stack] = await both(
     startStack({ cacheDir, runDir: path.join(runDir, "stack"), shards: 2, progress, infra: options.infra }),
-    ensureModels(scenario, trained, cacheDir, progress),
+    ensureModels(scenario, trained, cacheDir, progress, interrupted),
   );
   const closing: (() => Promise<unknown>)[] = [() => stack.stop()];
   try {
+    if (interrupted.aborted) return INTERRUPTED;
     const run = await startPipeline(stack, scenario, trained, runDir, progress, closing);
-    const { finished } = await watch(run, options, interrupted, out);
-    if (!finished) return 130;
-    const summary = await finish(run, startedAt, progress);
+    const failed = Promise.race(run.runnables.map((r) => r.failed));
+    await Promise.race([watch(run, options, interrupted, out), failed]);
+    if (interrupted.aborted) return INTERRUPTED;
+    const summary = await Promise.race([finish(run, startedAt, progress), failed, aborted(interrupted)]);
+    if (!summary) return INTERRUPTED;
     out.write(`\n${renderSummary(summary)}\n`);
     if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
-    return 0;
+    if (options.once) return 0;
+    out.write("\nThe input is through. The stack stays up, so its topics can be looked at; Ctrl-C stops it.\n");
+    await Promise.race([aborted(interrupted), failed]);
+    return INTERRUPTED;
   } finally {
+    progress.close();
     for (const close of closing.reverse()) await close().catch((error) => out.write(`${String(error)}\n`));
   }
 }
+
+/** Exit code of a program that Ctrl-C ended. */
+const INTERRUPTED = 130;
 
 export interface Run {
   readonly scenario: Scenario;
@@ -128,8 +138,10 @@ async function startPipeline(
   const feed = new IncidentFeed(broker, codecs, config.partitions);
   feed.start();
   closing.push(() => feed.stop());
+  const kinesis = kinesisOf(config);
+  closing.push(async () => kinesis.destroy());
   const writer = new FleetWriter({
-    client: kinesisOf(config),
+    client: kinesis,
     stream: config.kinesisStream,
     ledgerFile: path.join(runDir, "ledger.bin"),
     stateFile: path.join(runDir, "fleet.json"),
@@ -151,20 +163,18 @@ async function startPipeline(
   };
 }
 
-/** Writes telemetry and shows what becomes of it, until the input is through, or for good, or until interrupted. */
+/** Writes telemetry and shows what becomes of it, until every stage has come to the end of it, or until interrupted. */
 async function watch(
   run: Run,
-  options: StartOptions,
+  { speed }: StartOptions,
   interrupted: AbortSignal,
   out: NodeJS.WriteStream,
-): Promise<{ finished: boolean }> {
+): Promise<void> {
   const { scenario, runnables, feed, writer } = run;
   const view = new LiveView(out);
   const meter = new Meter();
   const stop = new AbortController();
   const ended = AbortSignal.any([interrupted, stop.signal]);
-  const failed = Promise.race(runnables.map((r) => r.failed));
-  const writing = write(run, options.speed, ended);
   const drawing = (async () => {
     while (!ended.aborted) {
       const tasks = runnables.flatMap((r) => r.status());
@@ -188,10 +198,8 @@ async function watch(
     view.end();
   })();
   try {
-    await Promise.race([writing, failed]);
-    if (!options.once) await Promise.race([aborted(interrupted), failed]);
-    else if (!interrupted.aborted) await Promise.race([drained(run, ended), failed]);
-    return { finished: options.once && !interrupted.aborted };
+    await write(run, speed, ended);
+    await drained(run, ended);
   } finally {
     stop.abort();
     await drawing;
@@ -223,7 +231,6 @@ async function finish(run: Run, startedAt: number, progress: Progress): Promise<
   );
   progress.begin("audit");
   for (const runnable of runnables) if ("flush" in runnable) await (runnable.flush as () => Promise<void>)();
-  await Promise.all(runnables.map((r) => r.stop()));
   const summary = await summarise(
     run,
     readLedger(path.join(runDir, "ledger.bin")),
