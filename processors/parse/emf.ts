@@ -1,16 +1,12 @@
 import { canonicalMetricName, isComplement } from "./metric-names.ts";
-import type { JsonObject, MetricSample } from "./types.ts";
+import { readObservations } from "./statistics.ts";
+import { type FoundMetrics, isObject, type JsonObject, type MetricSample } from "./types.ts";
 
 /** Limits of CloudWatch's embedded metric format specification. */
 const MAX_METRICS_PER_DIRECTIVE = 100;
 const MAX_VALUES_PER_METRIC = 100;
 const MAX_DIMENSIONS_PER_SET = 30;
 const MAX_DIMENSION_LENGTH = 1024;
-
-export interface EmbeddedMetrics {
-  readonly entity: string | null;
-  readonly samples: MetricSample[];
-}
 
 /** True when the document claims to be in the embedded metric format, right or wrong. */
 export function claimsEmbeddedMetrics(document: JsonObject): boolean {
@@ -19,29 +15,32 @@ export function claimsEmbeddedMetrics(document: JsonObject): boolean {
 }
 
 /**
- * Samples of a document in the embedded metric format; null if its shape is wrong anywhere.
+ * Samples of a document in the embedded metric format, or where it is wrong: one wrong place spoils it all.
  *
- * A metric named by several directives or dimension sets is one observation and is taken once.
+ * A metric named by several directives or dimension sets is one observation and is taken once. Besides numbers and
+ * arrays of them, a target may be a statistic set, as collectors write them.
  */
-export function readEmbeddedMetrics(document: JsonObject): EmbeddedMetrics | null {
+export function readEmbeddedMetrics(document: JsonObject): FoundMetrics | string {
   const aws = document._aws as JsonObject;
   const directives = aws.CloudWatchMetrics;
-  if (!isFiniteNumber(aws.Timestamp) || !Array.isArray(directives)) return null;
+  if (typeof aws.Timestamp !== "number" || !Number.isFinite(aws.Timestamp)) return "_aws.Timestamp";
+  if (!Array.isArray(directives)) return "_aws.CloudWatchMetrics";
   const samples: MetricSample[] = [];
   const taken = new Set<string>();
   let entity: string | null = null;
   for (const directive of directives as unknown[]) {
-    if (!isObject(directive) || typeof directive.Namespace !== "string") return null;
+    if (!isObject(directive)) return "_aws.CloudWatchMetrics[]";
+    const { Namespace: namespace, Metrics: metrics } = directive;
+    if (typeof namespace !== "string") return "Namespace";
     const named = readDimensions(document, directive.Dimensions);
-    if (named === null) return null;
+    if (typeof named === "string") return named;
     entity ??= named.entity;
-    const metrics = directive.Metrics;
-    if (!Array.isArray(metrics) || metrics.length > MAX_METRICS_PER_DIRECTIVE) return null;
+    if (!Array.isArray(metrics) || metrics.length > MAX_METRICS_PER_DIRECTIVE) return "Metrics";
     for (const metric of metrics as unknown[]) {
-      if (!isObject(metric) || typeof metric.Name !== "string") return null;
-      const values = readValues(document[metric.Name]);
-      if (values === null) return null;
-      const name = canonicalMetricName(metric.Name);
+      if (!isObject(metric) || typeof metric.Name !== "string") return "Metrics[].Name";
+      const values = readObservations(document[metric.Name], MAX_VALUES_PER_METRIC);
+      if (values === null) return `value of ${metric.Name.slice(0, 64)}`;
+      const name = canonicalMetricName(metric.Name, namespace);
       if (taken.has(name)) continue;
       taken.add(name);
       samples.push({
@@ -54,31 +53,20 @@ export function readEmbeddedMetrics(document: JsonObject): EmbeddedMetrics | nul
   return { entity, samples };
 }
 
-/** Checks the dimension sets (arrays of root members that hold text) and picks the entity. */
-function readDimensions(document: JsonObject, sets: unknown): { entity: string | null } | null {
-  if (!Array.isArray(sets)) return null;
+/** Checks the dimension sets (arrays of root members that hold text) and picks the entity; a text says what is wrong. */
+function readDimensions(document: JsonObject, sets: unknown): { entity: string | null } | string {
+  if (!Array.isArray(sets)) return "Dimensions";
   let first: string | null = null;
   let instance: string | null = null;
   for (const set of sets as unknown[]) {
-    if (!Array.isArray(set) || set.length > MAX_DIMENSIONS_PER_SET) return null;
+    if (!Array.isArray(set) || set.length > MAX_DIMENSIONS_PER_SET) return "Dimensions[]";
     for (const key of set as unknown[]) {
-      if (typeof key !== "string") return null;
+      if (typeof key !== "string") return "Dimensions[][]";
       const value = document[key];
-      if (typeof value !== "string" || value.length > MAX_DIMENSION_LENGTH) return null;
+      if (typeof value !== "string" || value.length > MAX_DIMENSION_LENGTH) return `dimension ${key.slice(0, 64)}`;
       first ??= value;
       if (key === "InstanceId") instance = value;
     }
   }
   return { entity: instance ?? first };
 }
-
-function readValues(target: unknown): number[] | null {
-  if (typeof target === "number") return [target];
-  if (!Array.isArray(target) || target.length > MAX_VALUES_PER_METRIC) return null;
-  return target.every((v) => typeof v === "number") ? (target as number[]) : null;
-}
-
-const isFiniteNumber = (value: unknown): boolean => typeof value === "number" && Number.isFinite(value);
-
-export const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,10 +1,12 @@
 import type { Level } from "./types.ts";
 
 const words: ReadonlyMap<string, Level> = new Map<string, Level>([
-  ...(["trace", "debug", "verbose", "silly", "fine", "finer", "finest"] as const).map((w) => [w, "debug"] as const),
+  ...(["trace", "trce", "debug", "dbug", "verbose", "silly", "fine", "finer", "finest"] as const).map(
+    (w) => [w, "debug"] as const,
+  ),
   ...(["info", "information", "informational", "notice", "log"] as const).map((w) => [w, "info"] as const),
   ...(["warn", "warning"] as const).map((w) => [w, "warn"] as const),
-  ...(["error", "err", "severe"] as const).map((w) => [w, "error"] as const),
+  ...(["error", "err", "severe", "fail"] as const).map((w) => [w, "error"] as const),
   ...(["critical", "crit", "fatal", "panic", "alert", "emerg", "emergency"] as const).map(
     (w) => [w, "critical"] as const,
   ),
@@ -23,10 +25,39 @@ export function levelOfSeverity(severity: number): Level {
   return severity <= 6 ? "info" : "debug";
 }
 
-/** pino and bunyan count in tens from 10 (trace) to 60 (fatal); below ten it is a syslog severity, as in GELF. */
+/** Scale of logback, in thousands: 5,000 (trace) to 40,000 (error). */
+export function levelOfLogback(level: unknown): Level | undefined {
+  if (typeof level !== "number" || !(level >= 5_000)) return undefined;
+  if (level >= 40_000) return "error";
+  if (level >= 30_000) return "warn";
+  return level >= 20_000 ? "info" : "debug";
+}
+
+/** Scale of Python's logging, which has its errors where pino has its warnings: only under names of its own. */
+export function levelOfPython(level: unknown): Level | undefined {
+  if (typeof level !== "number" || !(level >= 1)) return undefined;
+  if (level >= 50) return "critical";
+  if (level >= 40) return "error";
+  if (level >= 30) return "warn";
+  return level >= 20 ? "info" : "debug";
+}
+
+/** Loggers meant for a terminal paint their level. */
+export const withoutColour = (text: string): string =>
+  text.charCodeAt(0) === ESCAPE ? text.slice(0, MAX_PAINTED).replace(colour, "") : text;
+
+const ESCAPE = 0x1b;
+const MAX_PAINTED = 64;
+const colour = new RegExp(`${String.fromCharCode(ESCAPE)}\\[[\\d;]{0,12}m`, "g");
+
+/**
+ * pino and bunyan count in tens from 10 (trace) to 60 (fatal); below ten it is a syslog severity, as in GELF; from
+ * 5,000 on it is logback's.
+ */
 export function levelOfNumber(level: number): Level | undefined {
   if (!(level >= 0)) return undefined;
   if (level < 10) return levelOfSeverity(level);
+  if (level >= 5_000) return levelOfLogback(level);
   if (level >= 60) return "critical";
   if (level >= 50) return "error";
   if (level >= 40) return "warn";
@@ -53,7 +84,7 @@ export function headLevel(line: string, from = 0): Level | undefined {
     const start = at;
     while (at < end && !isBlank(line.charCodeAt(at))) at++;
     const token = line.slice(start, at);
-    const level = tokenLevel(token);
+    const level = tokenLevel(withoutColour(token));
     if (level) return level;
     if (!isPassedOver(token) && !isSetOff(line, at, end)) return undefined;
   }
@@ -93,3 +124,12 @@ function isSetOff(line: string, at: number, end: number): boolean {
 }
 
 const isBlank = (code: number): boolean => code === 0x20 || code === 0x09;
+
+/** Marks of a failure at the head of a line that states no level. */
+const failureHeads =
+  /^(?:Traceback \(most recent call last\)|panic: |Exception in thread |Uncaught |Unhandled |(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception)\b[:\s])/;
+
+/** The level of a line that states none. */
+export function failureLevel(line: string, from = 0): Level {
+  return failureHeads.test(from === 0 && line.length <= 200 ? line : line.slice(from, from + 200)) ? "error" : "info";
+}

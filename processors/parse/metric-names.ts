@@ -20,8 +20,33 @@ const namings: ReadonlyMap<string, Naming> = new Map<string, Naming>([
   ["EBSWriteOps", { name: "DiskWriteOps" }],
 ]);
 
-/** The name under which a metric is known here; unknown names stay as they are. */
-export const canonicalMetricName = (name: string): string => namings.get(name)?.name ?? name;
+/** Classic load balancers name as the application load balancers do; only in their namespace, for `Latency` is others' too. */
+const classicLoadBalancer: ReadonlyMap<string, string> = new Map([
+  ["Latency", "TargetResponseTime"],
+  ["BackendConnectionErrors", "TargetConnectionErrorCount"],
+  ["HTTPCode_Backend_2XX", "HTTPCode_Target_2XX_Count"],
+  ["HTTPCode_Backend_3XX", "HTTPCode_Target_3XX_Count"],
+  ["HTTPCode_Backend_4XX", "HTTPCode_Target_4XX_Count"],
+  ["HTTPCode_Backend_5XX", "HTTPCode_Target_5XX_Count"],
+  ["HTTPCode_ELB_4XX", "HTTPCode_ELB_4XX_Count"],
+  ["HTTPCode_ELB_5XX", "HTTPCode_ELB_5XX_Count"],
+  ["SpilloverCount", "RejectedConnectionCount"],
+]);
+
+/** Network load balancers count flows where the others count connections. */
+const networkLoadBalancer: ReadonlyMap<string, string> = new Map([
+  ["ActiveFlowCount", "ActiveConnectionCount"],
+  ["NewFlowCount", "NewConnectionCount"],
+]);
+
+const namespaces: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
+  ["AWS/ELB", classicLoadBalancer],
+  ["AWS/NetworkELB", networkLoadBalancer],
+]);
+
+/** The name under which a metric of a namespace is known here; unknown names stay as they are. */
+export const canonicalMetricName = (name: string, namespace = ""): string =>
+  namespaces.get(namespace)?.get(name) ?? namings.get(name)?.name ?? name;
 
 /** True where the writer's value is 100 minus ours. */
 export const isComplement = (name: string): boolean => namings.get(name)?.complement === true;

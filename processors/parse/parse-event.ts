@@ -1,25 +1,86 @@
-import { claimsEmbeddedMetrics, isObject, readEmbeddedMetrics } from "./emf.ts";
+import { claimsEmbeddedMetrics, readEmbeddedMetrics } from "./emf.ts";
 import { jsonLevel, jsonMessage } from "./json-log.ts";
+import { claimsMetricStream, readMetricStream } from "./metric-stream.ts";
+import { claimsOsMetrics, readOsMetrics } from "./os-metrics.ts";
 import { readText } from "./text-log.ts";
-import type { JsonObject, LogSource, ParsedEvent, ParseFlaw } from "./types.ts";
+import {
+  type Flawed,
+  type FoundMetrics,
+  isObject,
+  type JsonObject,
+  type LogLine,
+  type LogSource,
+  type ParsedEvent,
+  type ParseFlaw,
+} from "./types.ts";
+
+/** CloudWatch takes events of at most 1 MiB. What is longer is not looked into beyond its head. */
+export const MAX_MESSAGE_LENGTH = 1_048_576;
+/** Of a longer text, what is kept as its message. */
+const KEPT_OF_TOO_LONG = 65_536;
+/** Recursive readers, such as JSON.stringify, bear a few thousand levels. */
+const MAX_DEPTH = 500;
+const MIN_TIME_MS = Date.UTC(2000, 0);
+const MAX_TIME_MS = Date.UTC(2100, 0);
 
 /**
  * What one log event says: metric samples, or a log line with its level.
  *
- * Pure, and total: no input makes it throw. The source follows from the group by ordered rules, then from the content.
- * `timestampMs` is the event's own and is passed through; stamps inside the text are not trusted (syslog has no year).
+ * Pure, and total: no input makes it throw, and time and memory are linear in the message. The source follows from the
+ * group by ordered rules, then from the content. `timestampMs` is the event's own and is passed through; stamps inside
+ * the text are not trusted (syslog has no year). An event that its format's reader refuses stays a log line, and
+ * `flaw` says why.
  */
 export function parseEvent(group: string, stream: string, message: string, timestampMs: number): ParsedEvent {
+  const parsed = read(group, stream, message, timestampMs);
+  if (parsed.flaw) return parsed;
+  const flaw = flawOf(message, timestampMs);
+  return flaw ? { ...parsed, flaw } : parsed;
+}
+
+function read(group: string, stream: string, message: string, timestampMs: number): ParsedEvent {
   const source = sourceOf(group, stream);
-  const documentAt = jsonStart(source, message);
-  const document = documentAt < 0 ? null : parseObject(documentAt === 0 ? message : message.slice(documentAt));
-  if (document === null) return { kind: "log", timestampMs, ...readText(source, message) };
-  let flaw: ParseFlaw | undefined;
-  if (claimsEmbeddedMetrics(document)) {
-    const metrics = readEmbeddedMetrics(document);
-    if (metrics) return { kind: "metrics", timestampMs, source: "metric", ...metrics };
-    flaw = "emf_shape";
+  if (message.length > MAX_MESSAGE_LENGTH) {
+    const text = readText(source, message.slice(0, KEPT_OF_TOO_LONG));
+    return { kind: "log", timestampMs, ...text, flaw: "too_long" };
   }
+  const documentAt = jsonStart(source, message);
+  if (documentAt < 0) return { kind: "log", timestampMs, ...readText(source, message) };
+  const document = parseObject(documentAt === 0 ? message : message.slice(documentAt));
+  if (typeof document === "string") {
+    // A text before the brace makes it no document's fault that there is none.
+    const flaw: Flawed = beginsWithBrace(message, documentAt) ? { flaw: document } : {};
+    return { kind: "log", timestampMs, ...readText(source, message), ...flaw };
+  }
+  const found = readMetrics(document, stream);
+  if (found && "samples" in found) return { kind: "metrics", timestampMs, source: "metric", ...found };
+  return readDocument(source, document, message, timestampMs, found);
+}
+
+/** Samples of a document in any of the metric formats, what is wrong with it, or undefined: it claims none of them. */
+function readMetrics(document: JsonObject, stream: string): FoundMetrics | Flawed | undefined {
+  let found: FoundMetrics | string;
+  let flaw: ParseFlaw;
+  if (claimsEmbeddedMetrics(document)) {
+    found = readEmbeddedMetrics(document);
+    flaw = "emf_shape";
+  } else if (claimsOsMetrics(document)) {
+    found = readOsMetrics(document, stream);
+    flaw = "os_metrics_shape";
+  } else if (claimsMetricStream(document)) {
+    found = readMetricStream(document);
+    flaw = "metric_stream_shape";
+  } else return undefined;
+  return typeof found === "string" ? { flaw, flawAt: found } : found;
+}
+
+function readDocument(
+  source: LogSource,
+  document: JsonObject,
+  message: string,
+  timestampMs: number,
+  flaw: Flawed | undefined,
+): LogLine {
   return {
     kind: "log",
     timestampMs,
@@ -27,14 +88,14 @@ export function parseEvent(group: string, stream: string, message: string, times
     source: source === "other" ? "application" : source,
     message: jsonMessage(document, message),
     metadata: document,
-    ...(flaw && { flaw }),
+    ...flaw,
   };
 }
 
 /** Ordered: the first rule that fits wins. Asked-for group names and the ones AWS really gives. */
 export function sourceOf(group: string, stream: string): LogSource {
   if (group.startsWith("/aws/lambda/")) return "function";
-  if (group.startsWith("/aws/rds/") || group.includes("postgres")) return "database";
+  if (group.startsWith("/aws/rds/") || group === "RDSOSMetrics" || group.includes("postgres")) return "database";
   if (group.startsWith("/aws/apigateway/") || group.startsWith("API-Gateway") || group.includes("/api")) return "api";
   if (group.startsWith("/aws/ec2/") || group.startsWith("/var/log/") || stream.endsWith("/var/log/messages")) {
     return "system";
@@ -54,11 +115,42 @@ function jsonStart(source: LogSource, message: string): number {
   return source === "function" && message.includes('"_aws"') ? message.indexOf("{") : -1;
 }
 
-function parseObject(text: string): JsonObject | null {
+function beginsWithBrace(message: string, documentAt: number): boolean {
+  for (let i = 0; i < documentAt; i++) {
+    const c = message.charCodeAt(i);
+    if (c !== 0x20 && c !== 0x0a) return false;
+  }
+  return true;
+}
+
+function parseObject(text: string): JsonObject | ParseFlaw {
+  // Each level takes two characters at least.
+  if (text.length > 2 * MAX_DEPTH && isTooDeep(text)) return "json_too_deep";
   try {
     const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : null;
+    return isObject(value) ? value : "json_broken";
   } catch {
-    return null;
+    return "json_broken";
   }
+}
+
+/** Brackets within strings do not count. In a text that is no JSON the answer means nothing and harms nothing. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const c = text.charCodeAt(at);
+    if (c === 0x22) {
+      for (at++; at < text.length && text.charCodeAt(at) !== 0x22; at++) if (text.charCodeAt(at) === 0x5c) at++;
+    } else if (c === 0x7b || c === 0x5b) {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (c === 0x7d || c === 0x5d) depth--;
+  }
+  return false;
+}
+
+/** What is odd about an event whatever its format. */
+function flawOf(message: string, timestampMs: number): ParseFlaw | undefined {
+  if (!Number.isInteger(timestampMs) || timestampMs < MIN_TIME_MS || timestampMs >= MAX_TIME_MS) return "time_range";
+  if (message.includes("\u0000")) return "nul_bytes";
+  return message.includes("\ufffd") ? "not_utf8" : undefined;
 }

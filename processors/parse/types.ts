@@ -5,18 +5,49 @@ export type Level = (typeof levels)[number];
 /** What kind of system wrote a log line. */
 export type LogSource = "system" | "database" | "function" | "api" | "application" | "other";
 
-/** What is odd about an event that was kept as a log line all the same. */
-export type ParseFlaw = "emf_shape";
+/**
+ * What is odd about an event, as a code. A reader that refuses an event leaves it a log line with the code of its
+ * format, so nothing is lost; the codes after the first five mark text that was read all the same.
+ */
+export const parseFlaws = [
+  /** A document in the embedded metric format that breaks its specification. */
+  "emf_shape",
+  /** A document of RDS Enhanced Monitoring without what one must hold. */
+  "os_metrics_shape",
+  /** A datum of a CloudWatch metric stream without what one must hold. */
+  "metric_stream_shape",
+  /** Begins like a JSON object and is none. */
+  "json_broken",
+  /** Members nested beyond what any reader after this one would bear. */
+  "json_too_deep",
+  /** Longer than CloudWatch lets an event be: only its head was read. */
+  "too_long",
+  /** A priority above 191, or structured data that does not end. */
+  "syslog_shape",
+  /** Holds NUL, as text in UTF-16 does that was read as UTF-8. */
+  "nul_bytes",
+  /** Holds U+FFFD: bytes that were not UTF-8 when the text was made of them. */
+  "not_utf8",
+  /** An event time that is no whole number of milliseconds or lies before 2000 or after 2099; seconds taken for milliseconds do. */
+  "time_range",
+] as const;
+export type ParseFlaw = (typeof parseFlaws)[number];
 
-export interface LogLine {
+/** Mixed into what the parser gives where something was odd. */
+export interface Flawed {
+  readonly flaw?: ParseFlaw;
+  /** Where in the event: a member's path or a part's name. */
+  readonly flawAt?: string;
+}
+
+export interface LogLine extends Flawed {
   readonly kind: "log";
   readonly timestampMs: number;
   readonly level: Level;
   readonly source: LogSource;
   readonly message: string;
-  /** The JSON document the message stood in, as it was parsed; shared, not to be changed. */
+  /** The JSON document the message stood in as it was parsed, or the fields of a text line's head; not to be changed. */
   readonly metadata?: Readonly<Record<string, unknown>>;
-  readonly flaw?: ParseFlaw;
 }
 
 export interface MetricSample {
@@ -28,7 +59,7 @@ export interface MetricSample {
   readonly unit: string;
 }
 
-export interface MetricSamples {
+export interface MetricSamples extends Flawed {
   readonly kind: "metrics";
   readonly timestampMs: number;
   readonly source: "metric";
@@ -40,3 +71,12 @@ export interface MetricSamples {
 export type ParsedEvent = LogLine | MetricSamples;
 
 export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** What a reader of metric documents found; a text instead says where the document is wrong. */
+export interface FoundMetrics {
+  readonly entity: string | null;
+  readonly samples: MetricSample[];
+}
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Level, type LogLine, type MetricSamples, parseEvent } from "../../processors/parse/index.ts";
 
-const parse = (group: string, message: string) => parseEvent(group, "stream", message, 1000);
+const at = Date.UTC(2024, 0, 2, 3, 4, 5);
+const parse = (group: string, message: string) => parseEvent(group, "stream", message, at);
 const line = (group: string, message: string) => parse(group, message) as LogLine;
 
 describe("source and level", () => {
@@ -264,7 +265,7 @@ describe("source and level", () => {
     ["an unknown group", "somewhere", "hello", "other", "info", "hello"],
   ];
   test.each(cases)("%s", (_, group, message, source, level, text) => {
-    expect(line(group, message)).toMatchObject({ kind: "log", timestampMs: 1000, source, level, message: text });
+    expect(line(group, message)).toMatchObject({ kind: "log", timestampMs: at, source, level, message: text });
   });
 
   test.each([
@@ -311,7 +312,7 @@ describe("embedded metric format", () => {
   test("a valid document gives samples with their unit and the instance", () => {
     expect(metrics(document({}))).toEqual({
       kind: "metrics",
-      timestampMs: 1000,
+      timestampMs: at,
       source: "metric",
       entity: "i-1",
       samples: [{ name: "CPUUtilization", values: [12.5], unit: "Percent" }],
@@ -376,10 +377,13 @@ describe("embedded metric format", () => {
     });
   });
 
-  test("text that only looks like JSON is a plain line", () => {
-    expect(parse("/application/logs", '{"_aws": {')).toMatchObject({ kind: "log", message: '{"_aws": {' });
-    expect("flaw" in parse("/application/logs", '{"_aws": {')).toBe(false);
-    expect(parse("/application/logs", "[1,2]").kind).toBe("log");
+  test("text that only looks like JSON is a plain line, marked as such where it begins like an object", () => {
+    expect(parse("/application/logs", '{"_aws": {')).toMatchObject({
+      kind: "log",
+      message: '{"_aws": {',
+      flaw: "json_broken",
+    });
+    expect(parse("/application/logs", "[1,2]")).not.toHaveProperty("flaw");
   });
 
   test("a member named __proto__ changes nothing but its own document", () => {
