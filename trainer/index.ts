@@ -1,4 +1,5 @@
 export { calibrate } from "./calibration.ts";
+export * from "./experiments/index.ts";
 export type { ModelJob, ModelReport, TrainingData, TrainingJob, TrainingReport } from "./job.ts";
 export type { Calibration, GoldenRows, LabelSource, ModelFormat, ModelManifest } from "./manifest.ts";
 export type { ModelKind } from "./models.ts";
