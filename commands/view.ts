@@ -14,6 +14,8 @@ export interface ViewModel {
   readonly notes: readonly string[];
 }
 
+/** Where the output is no terminal. */
+const PLAIN_WIDTH = 160;
 const number = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 interface StageRow {
@@ -64,17 +66,36 @@ export function renderView(model: ViewModel, width: number): string[] {
   }
   lines.push("", model.incidents.length === 0 ? "no incidents yet" : "latest incidents");
   for (const incident of model.incidents)
-    lines.push(...incidentLines(incident, model.explanations.get(incident.incidentId)));
-  lines.push("", ...model.notes);
+    lines.push(...incidentLines(incident, model.explanations.get(incident.incidentId), width));
+  lines.push("", ...model.notes.map(clean));
   return lines.map((line) => clip(line, width));
 }
 
-export function incidentLines(incident: Incident, explanation: Explanation | undefined): string[] {
+/** One line for the incident, at most three for why it happened. */
+export function incidentLines(incident: Incident, explanation: Explanation | undefined, width: number): string[] {
   const { severity, type, entityGroup, members, state, openedAtMs } = incident;
-  const head = `${state === "resolved" ? "✓" : "●"} ${timeText(openedAtMs)}  ${severity.padEnd(8)} ${type.padEnd(8)} ${entityGroup}: ${members.slice(0, 3).join(", ")}${members.length > 3 ? ` and ${members.length - 3} more` : ""}`;
-  if (!explanation) return [clean(head)];
+  const others = members.length > 3 ? ` and ${members.length - 3} more` : "";
+  const mark = state === "resolved" ? "✓" : "●";
+  const head = `${mark} ${timeText(openedAtMs)}  ${severity.padEnd(8)} ${type.padEnd(8)} ${entityGroup}: ${members.slice(0, 3).join(", ")}${others}`;
+  if (!explanation) return [clip(clean(head), width)];
   const by = explanation.mode === "model" ? explanation.model : "template";
-  return [clean(head), `    ${clean(explanation.rootCause)}  [${by}]`];
+  return [
+    clip(clean(head), width),
+    ...wrap(clean(`${explanation.rootCause} [${by}]`), width - 4, 3).map((line) => `    ${line}`),
+  ];
+}
+
+/** Breaks a text at spaces; what does not fit into the last line is cut. */
+function wrap(text: string, width: number, maxLines: number): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > width && lines.length < maxLines - 1) {
+    const space = rest.lastIndexOf(" ", width);
+    const at = space > width / 2 ? space : width;
+    lines.push(rest.slice(0, at));
+    rest = rest.slice(at).trimStart();
+  }
+  return [...lines, clip(rest, width)];
 }
 
 /** Redraws in place on a terminal; elsewhere one line every few seconds and one for each incident. */
@@ -112,7 +133,7 @@ export class LiveView {
       const explanation = model.explanations.get(incident.incidentId);
       if (!explanation) continue;
       this.#seen.add(incident.incidentId);
-      this.#stream.write(`${incidentLines(incident, explanation).join("\n")}\n`);
+      this.#stream.write(`${incidentLines(incident, explanation, PLAIN_WIDTH).join("\n")}\n`);
     }
     if (nowMs - this.#lastPlain < 5_000) return;
     this.#lastPlain = nowMs;
