@@ -1,0 +1,245 @@
+import { createHash } from "node:crypto";
+import { maskedTokens, WILDCARD } from "./mask.ts";
+
+export interface Template {
+  /** First 16 hex digits of the SHA-256 of `text`: the same in every process, whatever came before. */
+  readonly key: string;
+  /** Words joined by a space, `<*>` where lines differ. */
+  readonly text: string;
+  /** Lines taken since it was made. */
+  readonly count: number;
+}
+
+export interface Mined {
+  readonly template: Template;
+  /**
+   * `widened`: a word became a wildcard, so the template has a new text and key, and counts kept under `previousKey`
+   * are its own.
+   */
+  readonly change: "none" | "created" | "widened";
+  readonly previousKey?: string;
+}
+
+/** All a miner knows, as JSON. Two miners with equal snapshots answer every later line alike. */
+export interface MinerSnapshot {
+  readonly lines: number;
+  readonly templates: readonly TemplateSnapshot[];
+}
+
+export interface TemplateSnapshot {
+  readonly tokens: readonly string[];
+  /** Branches under the word count; the words that made the template may since have become wildcards. */
+  readonly path: readonly string[];
+  readonly count: number;
+  readonly lastLine: number;
+}
+
+export interface MinerOptions {
+  readonly maxTemplates?: number;
+  /** Least share of equal words for a line to belong to a template. */
+  readonly similarity?: number;
+  /** Levels of the tree: root, word count, then words, then templates. 4 means one level of words. */
+  readonly depth?: number;
+  /** Branches of one node; the last one takes all words that have none. */
+  readonly maxChildren?: number;
+  /** Of a line; by default {@link maskedTokens}. */
+  readonly tokenize?: (line: string) => string[];
+}
+
+/** Of one entity: the features of an entity must not depend on others. */
+export const MAX_TEMPLATES = 128;
+
+interface Cluster extends Template {
+  key: string;
+  text: string;
+  count: number;
+  tokens: string[];
+  readonly path: readonly string[];
+  lastLine: number;
+}
+
+interface Node {
+  readonly children: Map<string, Node>;
+  /** Of a leaf, oldest first. */
+  readonly clusters: Cluster[];
+}
+
+/**
+ * Templates of one entity's log lines, mined as they come (Drain: a tree of fixed depth, by word count and first words,
+ * whose leaves hold the few templates a line is compared with).
+ *
+ * Deterministic: the same lines in the same order give the same templates. Beyond `maxTemplates` the one unused
+ * longest gives way, and the branches it leaves empty go with it, so a miner is bounded whatever it reads.
+ */
+export class TemplateMiner {
+  readonly #maxTemplates: number;
+  readonly #similarity: number;
+  readonly #wordLevels: number;
+  readonly #maxChildren: number;
+  readonly #tokenize: (line: string) => string[];
+  /** By word count. */
+  readonly #root = new Map<number, Node>();
+  /** Oldest first. */
+  readonly #clusters = new Set<Cluster>();
+  #lines = 0;
+
+  constructor(options: MinerOptions = {}, snapshot?: MinerSnapshot) {
+    this.#maxTemplates = options.maxTemplates ?? MAX_TEMPLATES;
+    this.#similarity = options.similarity ?? 0.4;
+    this.#wordLevels = (options.depth ?? 4) - 3;
+    this.#maxChildren = options.maxChildren ?? 100;
+    this.#tokenize = options.tokenize ?? maskedTokens;
+    if (!snapshot) return;
+    this.#lines = snapshot.lines;
+    for (const { tokens, path, count, lastLine } of snapshot.templates) {
+      this.#insert({ ...identity(tokens), count, tokens: [...tokens], path, lastLine });
+    }
+  }
+
+  /** Learns from a line. */
+  mine(line: string): Mined {
+    const tokens = this.#tokenize(line);
+    this.#lines++;
+    const cluster = this.#find(tokens);
+    if (!cluster) {
+      const made = this.#insert({
+        ...identity(tokens),
+        count: 1,
+        tokens,
+        path: this.#pathFor(tokens),
+        lastLine: this.#lines,
+      });
+      if (this.#clusters.size > this.#maxTemplates) this.#evict();
+      return { template: made, change: "created" };
+    }
+    cluster.count++;
+    cluster.lastLine = this.#lines;
+    const previousKey = cluster.key;
+    return widen(cluster, tokens)
+      ? { template: cluster, change: "widened", previousKey }
+      : { template: cluster, change: "none" };
+  }
+
+  /** Oldest first. */
+  *templates(): IterableIterator<Template> {
+    yield* this.#clusters;
+  }
+
+  get size(): number {
+    return this.#clusters.size;
+  }
+
+  snapshot(): MinerSnapshot {
+    const templates = [...this.#clusters].map(({ tokens, path, count, lastLine }) => ({
+      tokens: [...tokens],
+      path,
+      count,
+      lastLine,
+    }));
+    return { lines: this.#lines, templates };
+  }
+
+  #find(tokens: readonly string[]): Cluster | undefined {
+    let node = this.#root.get(tokens.length);
+    const levels = this.#levelsFor(tokens);
+    for (let i = 0; i < levels && node; i++) node = node.children.get(tokens[i]!) ?? node.children.get(WILDCARD);
+    if (!node) return undefined;
+    let best: Cluster | undefined;
+    let bestEqual = -1;
+    let bestWildcards = -1;
+    for (const cluster of node.clusters) {
+      let equal = 0;
+      let wildcards = 0;
+      for (let i = 0; i < tokens.length; i++) {
+        const word = cluster.tokens[i]!;
+        if (word === WILDCARD) wildcards++;
+        else if (word === tokens[i]) equal++;
+      }
+      // Of equally like ones the more general: it has proved to cover more.
+      if (equal > bestEqual || (equal === bestEqual && wildcards > bestWildcards)) {
+        best = cluster;
+        bestEqual = equal;
+        bestWildcards = wildcards;
+      }
+    }
+    const like = tokens.length === 0 ? 1 : bestEqual / tokens.length;
+    return best && like >= this.#similarity ? best : undefined;
+  }
+
+  /** The branches a new template goes under: its words, or the wildcard for words with a digit and when branches run out. */
+  #pathFor(tokens: readonly string[]): string[] {
+    const path: string[] = [];
+    let node = this.#root.get(tokens.length);
+    for (let i = 0; i < this.#levelsFor(tokens); i++) {
+      const children = node?.children;
+      const word = tokens[i]!;
+      const key = children?.has(word) || this.#hasRoom(children, word) ? word : WILDCARD;
+      path.push(key);
+      node = children?.get(key);
+    }
+    return path;
+  }
+
+  /** The last word never branches: one-word lines are all compared with each other. */
+  #levelsFor(tokens: readonly string[]): number {
+    return Math.max(0, Math.min(this.#wordLevels, tokens.length - 1));
+  }
+
+  #hasRoom(children: ReadonlyMap<string, Node> | undefined, word: string): boolean {
+    if (hasDigit(word)) return false;
+    if (!children) return true;
+    // The last place is the wildcard's.
+    return children.size < (children.has(WILDCARD) ? this.#maxChildren : this.#maxChildren - 1);
+  }
+
+  #insert(cluster: Cluster): Cluster {
+    let node = this.#root.get(cluster.tokens.length);
+    if (!node) {
+      node = newNode();
+      this.#root.set(cluster.tokens.length, node);
+    }
+    for (const key of cluster.path) {
+      const child: Node = node.children.get(key) ?? newNode();
+      node.children.set(key, child);
+      node = child;
+    }
+    node.clusters.push(cluster);
+    this.#clusters.add(cluster);
+    return cluster;
+  }
+
+  #evict(): void {
+    let stale: Cluster | undefined;
+    for (const cluster of this.#clusters) if (!stale || cluster.lastLine < stale.lastLine) stale = cluster;
+    if (!stale) return;
+    this.#clusters.delete(stale);
+    const root = this.#root.get(stale.tokens.length)!;
+    const nodes = [root];
+    for (const key of stale.path) nodes.push(nodes.at(-1)!.children.get(key)!);
+    const leaf = nodes.at(-1)!;
+    leaf.clusters.splice(leaf.clusters.indexOf(stale), 1);
+    for (let i = nodes.length - 1; i > 0 && isEmpty(nodes[i]!); i--) nodes[i - 1]!.children.delete(stale.path[i - 1]!);
+    if (isEmpty(root)) this.#root.delete(stale.tokens.length);
+  }
+}
+
+/** Puts wildcards where the line differs; false if it differs nowhere. */
+function widen(cluster: Cluster, tokens: readonly string[]): boolean {
+  let changed = false;
+  for (let i = 0; i < tokens.length; i++) {
+    if (cluster.tokens[i] === tokens[i] || cluster.tokens[i] === WILDCARD) continue;
+    cluster.tokens[i] = WILDCARD;
+    changed = true;
+  }
+  if (changed) Object.assign(cluster, identity(cluster.tokens));
+  return changed;
+}
+
+function identity(tokens: readonly string[]): { key: string; text: string } {
+  const text = tokens.join(" ");
+  return { key: createHash("sha256").update(text).digest("hex").slice(0, 16), text };
+}
+
+const newNode = (): Node => ({ children: new Map(), clusters: [] });
+const isEmpty = (node: Node): boolean => node.children.size === 0 && node.clusters.length === 0;
+const hasDigit = (word: string): boolean => /\d/.test(word);
