@@ -48,7 +48,10 @@ const installed = stamped && existsSync(pinned);
 if (!installed) {
   console.error("Installing the locked npm packages");
   // The stamp lies in the folder that npm ci deletes first, so an install that was cut short is done again.
-  const { status, error } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, stdio: ["ignore", 2, 2] });
+  const { status, error } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: root,
+    stdio: ["ignore", 2, 2],
+  });
   if (error)
     fail("BOOTSTRAP_NO_NPM", `npm does not run: ${error.message}.`, "Install Node 20 or later together with npm.");
   if (status !== 0) {
