@@ -8,6 +8,8 @@ import {
   logGamma,
   normalQuantile,
   normalTail,
+  studentQuantile,
+  studentTail,
 } from "../../trainer/experiments/index.ts";
 import vectors from "./vectors.json" with { type: "json" };
 
@@ -19,13 +21,15 @@ const functions: Readonly<Record<string, (...args: number[]) => number>> = {
   normalQuantile,
   chiSquareTail,
   binomialTail,
+  studentTail,
+  studentQuantile,
 };
 
 test.each(Object.keys(functions))("%s agrees with SciPy", (name) => {
   for (const row of vectors[name as "logGamma"]) {
     const [args, expected] = [row.slice(0, -1), row.at(-1)!];
     const got = functions[name]!(...args);
-    const scale = Math.max(Math.abs(expected), name === "logGamma" || name === "normalQuantile" ? 1 : 1e-300);
+    const scale = Math.max(Math.abs(expected), name === "logGamma" || name.endsWith("Quantile") ? 1 : 1e-300);
     expect(Math.abs(got - expected) / scale, `${name}(${args}) = ${got}, SciPy has ${expected}`).toBeLessThan(1e-10);
   }
 });

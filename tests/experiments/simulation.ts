@@ -11,6 +11,7 @@ export function uniform(seed: number): () => number {
 
 /** Draws from binomial distributions with one chance p and up to `most` trials, by inversion of tables. */
 export function binomialSampler(p: number, most: number, random: () => number): (trials: number) => number {
+  if ((1 - p) ** most < 1e-290) throw new RangeError(`no table for ${most} trials of chance ${p}`);
   const tables = Array.from({ length: most + 1 }, (_, n) => {
     const cumulative = new Float64Array(n + 1);
     let mass = (1 - p) ** n;

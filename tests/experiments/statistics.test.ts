@@ -252,3 +252,11 @@ test("one machine's incident in a small arm is no flood: its rows count as one c
   ).verdict;
   expect(verdict).toBe("clear");
 });
+
+test("with few entities in an arm the difference has little more freedom than that arm", () => {
+  const arm = (entities: number) =>
+    sumClusters(Array.from({ length: entities }, (_, i) => ({ rows: 100, hits: 50 + (i % 2 ? 20 : -20) })));
+  const { degrees } = proportionDifference(arm(900), arm(20));
+  expect(degrees).toBeGreaterThan(19);
+  expect(degrees).toBeLessThan(22);
+});

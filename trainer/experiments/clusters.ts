@@ -39,6 +39,8 @@ export interface Mean {
   readonly variance: number;
   /** How many times larger the variance is than with independent rows; at least 1 (Kish 1965). */
   readonly designEffect: number;
+  /** Of the variance: clusters − 1. */
+  readonly degrees: number;
 }
 
 /** An estimated difference, challenger minus champion, with its variance. */
@@ -69,7 +71,7 @@ export function meanDifference(sums: ClusterSums, discordant: number): Mean {
 
 function meanOf(sums: ClusterSums, independent: number): Mean {
   const variance = Math.max(independent, clusterVariance(sums));
-  return { mean: sums.hits / sums.rows, variance, designEffect: variance / independent };
+  return { mean: sums.hits / sums.rows, variance, designEffect: variance / independent, degrees: sums.clusters - 1 };
 }
 
 /**
@@ -85,8 +87,16 @@ export function clusterVariance(sums: ClusterSums): number {
   return (Math.max(0, squares) * clusters) / (clusters - 1) / (rows * rows);
 }
 
-/** The difference of two proportions of distinct rows. Entities seen by both arms make the variance too large, not too small. */
-export function proportionDifference(champion: ClusterSums, challenger: ClusterSums): Estimate {
+/**
+ * The difference of two proportions of distinct rows, with the degrees of freedom of its variance (Satterthwaite 1946,
+ * Welch 1947). Entities seen by both arms make the variance too large, not too small.
+ */
+export function proportionDifference(
+  champion: ClusterSums,
+  challenger: ClusterSums,
+): Estimate & { readonly degrees: number } {
   const [a, b] = [proportion(champion), proportion(challenger)];
-  return { difference: b.mean - a.mean, variance: a.variance + b.variance };
+  const variance = a.variance + b.variance;
+  const degrees = variance ** 2 / (a.variance ** 2 / a.degrees + b.variance ** 2 / b.degrees);
+  return { difference: b.mean - a.mean, variance, degrees };
 }

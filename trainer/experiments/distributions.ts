@@ -73,14 +73,31 @@ export function normalTail(z: number): number {
   return z >= 0 ? tail : 1 - tail;
 }
 
-/** The z with P(Z ≥ z) = tail, for 0 < tail < 1, by halving: 1e-14 exact, and asked for a few times a decision. */
+/** The z with P(Z ≥ z) = tail, for 0 < tail < 1. */
 export function normalQuantile(tail: number): number {
-  need(tail > 0 && tail < 1, `normalQuantile(${tail})`);
-  if (tail > 0.5) return -normalQuantile(1 - tail);
-  let [low, high] = [0, 40];
+  return quantile(tail, normalTail);
+}
+
+/** P(T ≥ t) of Student's distribution (Abramowitz & Stegun 26.5.27). */
+export function studentTail(t: number, degrees: number): number {
+  const tail = betaLower(degrees / (degrees + t * t), degrees / 2, 0.5) / 2;
+  return t >= 0 ? tail : 1 - tail;
+}
+
+/** The t with P(T ≥ t) = tail, for 0 < tail < 1. */
+export function studentQuantile(tail: number, degrees: number): number {
+  return quantile(tail, (t) => studentTail(t, degrees));
+}
+
+/** By halving: it is asked for once a decision. The distribution is symmetric about 0. */
+function quantile(tail: number, tailAt: (x: number) => number): number {
+  need(tail > 0 && tail < 1, `quantile(${tail})`);
+  if (tail > 0.5) return -quantile(1 - tail, tailAt);
+  let [low, high] = [0, 1];
+  while (tailAt(high) > tail) high *= 2;
   for (let i = 0; i < 60; i++) {
     const middle = (low + high) / 2;
-    if (normalTail(middle) > tail) low = middle;
+    if (tailAt(middle) > tail) low = middle;
     else high = middle;
   }
   return (low + high) / 2;

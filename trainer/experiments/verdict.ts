@@ -1,5 +1,5 @@
 import { type ClusterSums, type Estimate, meanDifference, proportion, proportionDifference } from "./clusters.ts";
-import { chiSquareTail, normalQuantile } from "./distributions.ts";
+import { studentQuantile, studentTail } from "./distributions.ts";
 import { type ArmScores, type ScoreGuard, scoreGuard } from "./guards.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { alwaysValidP, confidenceSequence } from "./sequential.ts";
@@ -113,7 +113,8 @@ export const finalLookMs = (plan: ExperimentPlan): number => plan.startMs + plan
  *    keeps the champion.
  * V2 early: the always-valid p below `earlyAlpha`.
  * V3 final: p below `alpha − earlyAlpha`, of the chi-square on counts divided by their design effect (Rao & Scott
- *    1992), or paired of McNemar's chi-square divided by it, exact where fewer than 25 rows are discordant.
+ *    1992), or paired of McNemar's chi-square divided by it, exact where fewer than 25 rows are discordant. Few
+ *    entities widen it to the square of Student's t.
  * V4 worse keeps the champion. Better promotes if the gain is at least `leastGain` and the alert rate does not
  *    certainly differ by half; else people judge: inconclusive. Once labels speak, another score distribution is only
  *    reported.
@@ -162,8 +163,8 @@ export function judge(plan: ExperimentPlan, facts: ExperimentFacts): Verdict {
     : { verdict: "inconclusive", reasons: ["not-shown"], early: false, evidence };
 }
 
-function interval({ difference, variance }: Estimate, alpha: number): { low: number; high: number } {
-  const width = normalQuantile(alpha / 2) * Math.sqrt(variance);
+function interval({ difference, variance, degrees }: Compared, alpha: number): { low: number; high: number } {
+  const width = studentQuantile(alpha / 2, degrees) * Math.sqrt(variance);
   return { low: difference - width, high: difference + width };
 }
 
@@ -192,8 +193,10 @@ function incomparable(plan: ExperimentPlan, facts: ExperimentFacts, sampleRatioP
   return faults;
 }
 
+type Compared = Estimate & { readonly degrees: number };
+
 interface Comparison {
-  readonly estimate: Estimate;
+  readonly estimate: Compared;
   readonly designEffect: number;
   /** Null where too few events are there for a chi-square. */
   readonly p: number | null;
@@ -207,24 +210,28 @@ function compareSplit({ champion, challenger }: Outcomes): Comparison {
   const effects = [champion, challenger].map((sums) => proportion(sums).designEffect) as [number, number];
   const effective = (sums: ClusterSums, effect: number) => ({ rows: sums.rows / effect, hits: sums.hits / effect });
   const chiSquare = chiSquareTest(effective(champion, effects[0]), effective(challenger, effects[1]));
+  const estimate = proportionDifference(champion, challenger);
   return {
-    estimate: proportionDifference(champion, challenger),
+    estimate,
     designEffect: Math.max(...effects),
-    p: chiSquare.leastExpected < LEAST_EXPECTED ? null : chiSquare.p,
+    p: chiSquare.leastExpected < LEAST_EXPECTED ? null : clusteredP(chiSquare.statistic, estimate.degrees),
   };
 }
 
 function comparePaired({ paired, championOnly, challengerOnly }: Outcomes): Comparison {
   const discordant = championOnly + challengerOnly;
-  const { mean, variance, designEffect } = meanDifference(paired, discordant);
+  const { mean, variance, designEffect, degrees } = meanDifference(paired, discordant);
   const alike = mcNemar(championOnly, challengerOnly);
-  const clustered = chiSquareTail(alike.statistic / designEffect, 1);
+  const p = clusteredP(alike.statistic / designEffect, degrees);
   return {
-    estimate: { difference: mean, variance },
+    estimate: { difference: mean, variance, degrees },
     designEffect,
-    p: discordant < LEAST_DISCORDANT ? Math.max(alike.exact, clustered) : clustered,
+    p: discordant < LEAST_DISCORDANT ? Math.max(alike.exact, p) : p,
   };
 }
+
+/** A chi-square of one degree whose variance was estimated from few entities is the square of a Student's t. */
+const clusteredP = (chiSquare: number, degrees: number): number => 2 * studentTail(Math.sqrt(chiSquare), degrees);
 
 /** Below it McNemar's chi-square is too sure of itself. */
 const LEAST_DISCORDANT = 25;
