@@ -116,6 +116,7 @@ export function settingsOf(cleanup: Cleanup, replication: number): Record<string
     "cleanup.policy": cleanup,
     "min.insync.replicas": String(Math.max(1, replication - 1)),
     "message.timestamp.type": "CreateTime",
+    "message.timestamp.before.max.ms": "9223372036854775807",
     "message.timestamp.after.max.ms": "9223372036854775807",
     "max.message.bytes": "1048588",
   };
@@ -126,14 +127,20 @@ export function settingsOf(cleanup: Cleanup, replication: number): Record<string
       "retention.bytes": String(4 * GIB_BYTES),
       "segment.bytes": String(GIB_BYTES / 8),
     };
-  const compacted = {
+  if (cleanup === "compact")
+    return {
+      ...common,
+      "segment.bytes": "16777216",
+      "min.cleanable.dirty.ratio": "0.05",
+      "max.compaction.lag.ms": "600000",
+      "delete.retention.ms": String(DAY_MS),
+    };
+  // Subscribers read every revision: no lag that forces a clean-up, which would count from event time, long past in a replay.
+  return {
     ...common,
-    "segment.bytes": "16777216",
-    "min.cleanable.dirty.ratio": "0.05",
-    "max.compaction.lag.ms": "600000",
+    "segment.bytes": String(GIB_BYTES / 8),
     "delete.retention.ms": String(DAY_MS),
+    "retention.ms": "-1",
+    "retention.bytes": String(GIB_BYTES),
   };
-  return cleanup === "compact"
-    ? compacted
-    : { ...compacted, "retention.ms": "-1", "retention.bytes": String(GIB_BYTES) };
 }

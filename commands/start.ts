@@ -7,6 +7,7 @@ import {
   FleetWriter,
   fleetRounds,
   pace,
+  readFleetState,
   readLedger,
   replayRounds,
   writeTopology,
@@ -15,7 +16,7 @@ import {
 import { createProgress, defaultCacheDir, type Progress, type Stack, setUp, startStack } from "../local/index.ts";
 import { renderSummary, type Summary } from "../ops/index.ts";
 import type { Codecs } from "../schemas/index.ts";
-import type { Broker, Runnable } from "../streams/index.ts";
+import { type Broker, type Runnable, WeirError } from "../streams/index.ts";
 import { brokerOf, kinesisOf, s3Of } from "./clients.ts";
 import { drained } from "./drain.ts";
 import { isTexting } from "./explain-role.ts";
@@ -55,6 +56,7 @@ export async function start(options: StartOptions): Promise<number> {
   await setUp({ cacheDir, progress, signal: interrupted });
   mkdirSync(runDir, { recursive: true });
   const scenario = prepareScenario(options, runDir);
+  requireSameTelemetry(runDir, scenario);
   writeTruth(path.join(runDir, "truth.json"), scenario.truth);
   writeTopology(scenario.topologyFile, scenario.topology);
   const trained = path.join(cacheDir, "trained", scenario.modelsKey);
@@ -187,7 +189,7 @@ async function watch(
           share,
           tasks,
           rates: meter.rates(tasks, performance.now()),
-          incidents: feed.latest(6),
+          incidents: feed.latest(out.isTTY ? 6 : 100),
           explanations: feed.explanations,
           notes: run.notes,
         },
@@ -213,6 +215,7 @@ async function write({ scenario, writer }: Run, speed: number, signal: AbortSign
     nowMs: () => Date.now(),
     sleep: (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined),
   };
+  await writer.repeatClock();
   for await (const round of pace(rounds, speed, fromMs, clock)) {
     if (signal.aborted) return;
     await writer.putRound(round);
@@ -266,6 +269,18 @@ class Meter {
 /** A fresh folder for `--once`; otherwise one that a second start goes on with. */
 const runName = ({ once, replay }: StartOptions): string =>
   once ? `once-${new Date().toISOString().replace(/\D/g, "").slice(0, 17)}` : replay ? "replay" : "fleet";
+
+/** Before anything of the folder is touched: it may hold another run's telemetry. */
+function requireSameTelemetry(runDir: string, { origin }: Scenario): void {
+  const begun = readFleetState(path.join(runDir, "fleet.json"))?.origin;
+  if (begun === undefined || JSON.stringify(begun) === JSON.stringify(origin)) return;
+  throw new WeirError(
+    "FLEET_STATE_MISMATCH",
+    "fatal",
+    `${runDir} was begun with ${JSON.stringify(begun)}, not ${JSON.stringify(origin)}.`,
+    "Start with the former options, or name another folder with --run-dir.",
+  );
+}
 
 /** The first Ctrl-C stops cleanly; a second one gives up at once. */
 function interruption(): AbortSignal {

@@ -129,7 +129,7 @@ export class LiveView {
 
   #plain(model: ViewModel, nowMs: number): void {
     for (const incident of [...model.incidents].reverse()) {
-      if (incident.state !== "open" || this.#seen.has(incident.incidentId)) continue;
+      if (this.#seen.has(incident.incidentId)) continue;
       const explanation = model.explanations.get(incident.incidentId);
       if (!explanation) continue;
       this.#seen.add(incident.incidentId);

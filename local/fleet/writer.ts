@@ -85,6 +85,11 @@ export class FleetWriter {
     return this.#state;
   }
 
+  /** Says again how far the telemetry goes: a stream that was lost and made anew has shards that never heard it. */
+  async repeatClock(): Promise<void> {
+    if (this.#state.nextMs !== null) await this.#putClock(this.#state.nextMs);
+  }
+
   /** Throws `FLEET_PUT_FAILED` when Kinesis keeps refusing; the round can then be put again. */
   async putRound(round: TelemetryRound): Promise<void> {
     let bytes = 0;

@@ -110,7 +110,7 @@ class Bridge implements Runnable {
           "PARTITIONS_CHANGED",
           "fatal",
           `${topics.logsRaw} has ${logsRaw} partitions, the pipeline wants ${partitions}.`,
-          "State is bound to its partition: keep the count, or replay into a new environment (`--env`).",
+          "State is bound to its partition: keep the count, or replay into new topics.",
         );
       const checkpoints = await admin.partitionsOf(topics.checkpoints);
       return { logsRaw, checkpoints, dead: await admin.partitionsOf(topics.dead) };
@@ -174,7 +174,7 @@ class Bridge implements Runnable {
         "ALL_SHARDS_LOST",
         "fenced",
         `Every shard of ${this.#options.stream} that this process read is now read by another.`,
-        "Run one bridge a stream and environment, or give the second its own environment (`--env`).",
+        "Run one bridge a stream and environment, or give the second its own WEIR_ENV.",
       ),
     );
   }

@@ -155,7 +155,7 @@ export class ShardTask {
         "CHECKPOINT_MISSING",
         "fatal",
         `There is no checkpoint of ${this.source}.`,
-        "Was the checkpoints topic emptied? Restore it, or start a new environment (`--env`).",
+        "Was the checkpoints topic emptied? Restore it, or start anew with empty topics.",
       );
     this.#cursor = this.#committed = cursorOf(row);
     if (row.state === "ended") return false;

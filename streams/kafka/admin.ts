@@ -32,7 +32,7 @@ export class KafkaAdmin implements Admin {
             "PARTITIONS_CHANGED",
             "fatal",
             `${topic.name} has ${partitions} partitions, the pipeline wants ${topic.partitions}.`,
-            "State is bound to its partition: keep the count, or replay into a new environment (`--env`).",
+            "State is bound to its partition: keep the count, or replay into new topics.",
           );
         }
       }

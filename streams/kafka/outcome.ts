@@ -55,6 +55,9 @@ export function brokerError(error: unknown, what: string): WeirError {
       options,
     );
   }
+  if (inner.type === "UNKNOWN_TOPIC_OR_PARTITION") {
+    return new WeirError("TOPIC_MISSING", "retry", text, "Create the topics: `weir init`.", options);
+  }
   return new WeirError(
     "KAFKA_UNAVAILABLE",
     "retry",

@@ -109,7 +109,7 @@ export class KafkaPartitionReader implements PartitionReader {
       "OFFSET_OUT_OF_RANGE",
       "fatal",
       `${where}: the log holds ${start} to ${end}.`,
-      "Records were deleted before they were read, or the topic was recreated: replay the input under a new `--env`.",
+      "Records were deleted before they were read, or the topic was recreated: replay the input into new topics.",
     );
   }
 

@@ -123,28 +123,28 @@ export function decideRecovery(
     return refuse(
       "STATE_INCOMPLETE",
       "its changelog is empty and was never initialised, or was lost.",
-      "Run `weir init` for a new environment; if this one had state, restore the topic or replay its input under a new `--env`.",
+      "Run `weir init` for a new environment; if this one had state, restore the topic or replay its input into new topics.",
     );
   }
   if (progress && progress.fingerprint !== fingerprint) {
     return refuse(
       "FINGERPRINT_CHANGED",
       `its state was written by pipeline ${progress.fingerprint}, this is ${fingerprint}.`,
-      "Start the version that wrote the state, or replay under a new `--env`.",
+      "Start the version that wrote the state, or replay into new topics.",
     );
   }
   if (progress && digest.text !== progress.digest) {
     return refuse(
       "STATE_INCOMPLETE",
       `state records are missing: found ${digest.text}, commit ${progress.commit} left ${progress.digest}.`,
-      "Restore the changelog topic, or replay the input under a new `--env`.",
+      "Restore the changelog topic, or replay the input into new topics.",
     );
   }
   if (progress && (progress.nextOffset < log.startOffset || progress.nextOffset > log.endOffset)) {
     return refuse(
       "STATE_INCOMPLETE",
       `its progress stands at offset ${progress.nextOffset}, but the input holds ${log.startOffset} to ${log.endOffset}.`,
-      "The input was cut or recreated: replay it under a new `--env`.",
+      "The input was cut or recreated: replay it into new topics.",
     );
   }
   return { action: "resume", progress };
