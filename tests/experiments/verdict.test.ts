@@ -10,6 +10,7 @@ import {
   judge,
   lookAtExperiment,
   lookAtLadder,
+  mcNemar,
   type Outcomes,
   recompute,
   standardPlan,
@@ -266,4 +267,13 @@ test("the further the arms lie apart, the smaller the always-valid p", () => {
   const ps = [0, 0.005, 0.01, 0.02, 0.04].map((difference) => alwaysValidP({ difference, variance: 1e-5 }, plan.tau));
   expect(ps).toEqual([...ps].sort((a, b) => b - a));
   expect(ps[0]).toBe(1);
+});
+
+test("nine disagreements to two are too few for McNemar's chi-square, which would have called them a gain", () => {
+  const gains = Array.from({ length: 200 }, (_, i) => ({ rows: 10, hits: i < 9 ? 1 : i < 11 ? -1 : 0 }));
+  const paired = { ...none, paired: sumClusters(gains), challengerOnly: 9, championOnly: 2 };
+  const { verdict, evidence } = judge({ ...plan, compare: "paired" }, facts(paired));
+  expect(verdict).toBe("inconclusive");
+  expect(evidence.finalP).toBeCloseTo(mcNemar(2, 9).exact, 12);
+  expect(mcNemar(2, 9).p).toBeLessThan(0.04);
 });
