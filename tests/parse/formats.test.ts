@@ -463,7 +463,7 @@ describe("a metric stream's datum", () => {
     metric_name: "RequestCount",
     dimensions: { TargetGroup: "t", LoadBalancer: "app/shop/1" },
     timestamp: at,
-    value: { count: 3, sum: 3, max: 1, min: 1 },
+    value: { count: 3, sum: 9, max: 5, min: 1 },
     unit: "Count",
   };
 
@@ -471,7 +471,7 @@ describe("a metric stream's datum", () => {
     expect(metrics(datum)).toMatchObject({
       kind: "metrics",
       entity: "app/shop/1",
-      samples: [{ name: "RequestCount", values: [1, 1, 1], unit: "Count" }],
+      samples: [{ name: "RequestCount", values: [1, 3, 5], unit: "Count" }],
     });
   });
 

@@ -47,13 +47,24 @@ describe("signals of a minute", () => {
   });
 
   const counts = fc.dictionary(fc.string({ maxLength: 3 }), fc.integer({ min: 1, max: 1_000 }), { maxKeys: 40 });
+  const weights = fc.dictionary(fc.string({ maxLength: 3 }), fc.double({ min: 1e-3, max: 1e6, noNaN: true }), {
+    maxKeys: 40,
+  });
   test("the order of counts and baseline makes no difference, to the last bit", () => {
     fc.assert(
-      fc.property(counts, counts, (a, b) => {
+      fc.property(counts, weights, (a, b) => {
         const backwards = (c: Record<string, number>) => new Map(Object.entries(c).reverse());
         expect(templateSignals(backwards(a), backwards(b))).toEqual(templateSignals(of(a), of(b)));
       }),
     );
+  });
+
+  test("a template just at one in a hundred is rare or not whatever the order of the baseline's sum", () => {
+    // Added to the large one by one, the ones are lost in rounding; added up first, they are not.
+    const ones = Array.from({ length: 10 }, (_, i): [string, number] => [`one${i}`, 1]);
+    const limit: [string, number] = ["x", (1e16 + 5) / 99];
+    const rareIn = (baseline: [string, number][]) => templateSignals(of({ x: 1 }), new Map(baseline)).rareShare;
+    expect(rareIn([["large", 1e16], ...ones, limit])).toBe(rareIn([...ones, ["large", 1e16], limit]));
   });
 
   test("shares, entropy and evenness stay within their bounds", () => {
