@@ -5,6 +5,7 @@ interface KafkaError extends Error {
   readonly code?: number | string;
 }
 
+const UNKNOWN_TOPIC = 3;
 /** INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, PRODUCER_FENCED. */
 const fencedCodes = new Set<unknown>([47, 52, 90]);
 /** Errors no retry mends. */
@@ -55,7 +56,7 @@ export function brokerError(error: unknown, what: string): WeirError {
       options,
     );
   }
-  if (inner.type === "UNKNOWN_TOPIC_OR_PARTITION") {
+  if (inner.code === UNKNOWN_TOPIC) {
     return new WeirError("TOPIC_MISSING", "retry", text, "Create the topics: `weir init`.", options);
   }
   return new WeirError(
