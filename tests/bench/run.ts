@@ -1,0 +1,15 @@
+/** `npm run bench -- <name>`: one benchmark; its last line is one JSON object with figures and conditions. */
+import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+
+const here = new URL(".", import.meta.url);
+const names = readdirSync(here)
+  .filter((file) => file.endsWith(".ts") && file !== "run.ts")
+  .map((file) => file.slice(0, -3));
+const [name, ...args] = process.argv.slice(2);
+if (name === undefined || !names.includes(name)) {
+  console.error(`Name one of the benchmarks: ${names.join(", ")}.`);
+  process.exit(2);
+}
+process.exitCode =
+  spawnSync(process.execPath, [new URL(`${name}.ts`, here).pathname, ...args], { stdio: "inherit" }).status ?? 1;
