@@ -22,7 +22,9 @@ const WINDOW_MS = 15 * MINUTE_MS;
 /** No divisor of a day: cold starts at all hours, so that the hour is no sign of one. */
 const COLD_START_MS = 130 * MINUTE_MS;
 /** Counts up when the rows change though what they are made from does not: models are then trained anew. */
-const HISTORY_VERSION = 3;
+const HISTORY_VERSION = 4;
+/** A replay has few machines and few labels; somebody who looks at recorded trouble would rather see more of it. */
+const REPLAY_FALSE_EPISODES_PER_DAY = 1.0;
 /** What the fleet's models learn from: two simulated days of another fleet than the one they will watch. */
 const HISTORY = { seed: 1_009, instances: 40, days: 2 } as const;
 
@@ -72,6 +74,7 @@ export async function ensureModels(
       models,
       embargoMs: featureSet.lookbackMinutes * MINUTE_MS,
       hopMs: featureSet.hopMinutes * MINUTE_MS,
+      ...(scenario.kind === "replay" && { maxFalseEpisodesPerMachineDay: REPLAY_FALSE_EPISODES_PER_DAY }),
     },
     { python: path.join(cacheDir, "tools", "bin", "python"), progress: () => undefined, signal },
   );

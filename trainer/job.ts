@@ -1,9 +1,10 @@
 import { WeirError } from "../streams/index.ts";
+import { FIT, type Fold, foldsInTime, wantsFolds } from "./folds.ts";
 import type { LabelSource, SCORE_THRESHOLD } from "./manifest.ts";
 import type { Quality } from "./metrics.ts";
 import { type ModelKind, recipes } from "./models.ts";
 import type { OperatingPoint } from "./operating-point.ts";
-import { splitInTime, type TimeSplit } from "./split.ts";
+import { splitInTime, type TimeSplit, TRAIN, VALIDATION } from "./split.ts";
 
 /** Rows to learn from. Parallel arrays; a row is one entity's features at one window end. */
 export interface TrainingData {
@@ -39,7 +40,7 @@ export interface TrainingJob {
   readonly embargoMs: number;
   /** From one row of an entity to its next. */
   readonly hopMs: number;
-  /** Share of the rows with known labels, the latest, that chooses the operating point. Default 0.25. */
+  /** Share of the rows with known labels, the latest, that chooses where folds do not. Default 0.25. */
   readonly validationFraction?: number;
   /** Default 0.5. */
   readonly maxFalseEpisodesPerMachineDay?: number;
@@ -59,20 +60,46 @@ export interface ModelReport {
   readonly positives: { readonly train: number; readonly validation: number };
   readonly operatingPoint: OperatingPoint;
   /**
-   * On the labelled validation rows only. They also chose the operating point (and when XGBoost stops), so a little
-   * kinder than a later exam. Null where validation has no known label.
+   * On the labelled validation rows only; with folds, all labelled rows, each scored by a fit that saw neither it nor
+   * its neighbours. They also chose the operating point (and XGBoost's rounds), so a little kinder than a later exam.
+   * Null where validation has no known label.
    */
   readonly quality: Quality | null;
+  /** Null where one split in time served instead: many labelled rows, or no labelled anomaly. */
+  readonly crossValidation: CrossValidation | null;
   /** The ten columns that matter most; shares of all columns' importance. */
   readonly importance: readonly { readonly column: string; readonly share: number }[];
   readonly trees: number;
   readonly seconds: number;
 }
 
+export interface CrossValidation {
+  /** The forest sees no label, so it is fitted once on all rows and scores every block. */
+  readonly fitted: "per-fold" | "once";
+  readonly folds: readonly {
+    readonly fromMs: number;
+    readonly toMs: number;
+    readonly rows: number;
+    readonly positives: number;
+    /** At the shipped operating point. Null where the block has no anomaly. */
+    readonly prAuc: number | null;
+    readonly f1: number | null;
+  }[];
+  /** Over the folds that have an anomaly; the spread is their standard deviation, null for fewer than two. */
+  readonly prAuc: MeanAndSpread;
+  readonly f1: MeanAndSpread;
+}
+
+export interface MeanAndSpread {
+  readonly mean: number | null;
+  readonly spread: number | null;
+}
+
 export interface TrainingReport {
-  readonly version: 1;
+  readonly version: 2;
   readonly digest: string;
-  readonly split: Omit<TimeSplit, "slice">;
+  /** Null where folds served. */
+  readonly split: Omit<TimeSplit, "slice"> | null;
   readonly threshold: typeof SCORE_THRESHOLD;
   readonly models: readonly ModelReport[];
   readonly seconds: number;
@@ -83,22 +110,43 @@ export const defaults = { validationFraction: 0.25, maxFalseEpisodesPerMachineDa
 /** Names become folder names of the repository. */
 const NAME = /^[a-z][a-z0-9_]{0,63}$/;
 
-/** The job's split in time. Throws TRAINING_JOB_INVALID with every fault of the job at once. */
-export function checkedSplit(job: TrainingJob): TimeSplit {
+/** Which rows are fitted and which choose the operating point. */
+export interface Evaluation {
+  /** Null where folds serve. */
+  readonly split: TimeSplit | null;
+  /** Empty where one split serves. */
+  readonly folds: readonly Fold[];
+  /** Per row: 1 where the published model is fitted on it. */
+  readonly fit: Int8Array;
+  /** Rows that are scored to choose the operating point, ascending. */
+  readonly held: readonly number[];
+}
+
+/** The job's evaluation. Throws TRAINING_JOB_INVALID with every fault of the job at once. */
+export function checkedEvaluation(job: TrainingJob): Evaluation {
+  const { windowEndMs, label } = job.data;
   const faults = [...dataFaults(job.data), ...modelFaults(job), ...settingFaults(job)];
-  const split = splitInTime(job.data.windowEndMs, job.data.label, {
-    validationFraction: job.validationFraction ?? defaults.validationFraction,
-    embargoMs: job.embargoMs,
-  });
+  const validationFraction = job.validationFraction ?? defaults.validationFraction;
+  const folds = wantsFolds(label) ? foldsInTime(windowEndMs, label, job.embargoMs) : [];
+  const split =
+    folds.length > 0 ? null : splitInTime(windowEndMs, label, { validationFraction, embargoMs: job.embargoMs });
   if (faults.length === 0) {
-    if (split.train === 0) faults.push("no row lies before the embargo: more history is needed");
-    if (split.validation === 0) faults.push("no row is left to choose the operating point on");
+    if (split?.train === 0 || folds.some((fold) => !fold.part.includes(FIT))) {
+      faults.push("no row lies outside the embargo: more history is needed");
+    }
+    if (split?.validation === 0) faults.push("no row is left to choose the operating point on");
   }
   if (faults.length > 0) {
     const list = faults.map((fault) => `\n- ${fault}`).join("");
     throw new WeirError("TRAINING_JOB_INVALID", "fatal", `The training job has faults:${list}`, "Mend the job.");
   }
-  return split;
+  const isHeld = (row: number) => (split ? split.slice[row] === VALIDATION : label[row]! >= 0);
+  return {
+    split,
+    folds,
+    fit: split ? split.slice.map((part) => (part === TRAIN ? 1 : 0)) : new Int8Array(label.length).fill(1),
+    held: [...label.keys()].filter(isHeld),
+  };
 }
 
 function dataFaults({ columns, matrix, entity, windowEndMs, label, digest }: TrainingData): string[] {

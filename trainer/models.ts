@@ -11,7 +11,7 @@ interface Recipe {
 }
 
 /** A change of the trainer after which models must be fitted anew counts this up. */
-export const TRAINER_VERSION = "1";
+export const TRAINER_VERSION = "2";
 
 /** Below this many labelled anomalies among the training rows, supervised models learn the forest's opinion instead. */
 export const MIN_POSITIVES = 10;

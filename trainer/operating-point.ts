@@ -3,6 +3,8 @@ const EPISODE_GAP_MS = 30 * 60_000;
 const DAY_MS = 86_400_000;
 /** Where no anomaly is labelled, this share of normal rows stays below the threshold. */
 const NORMAL_QUANTILE = 0.995;
+/** With fewer labelled anomalies than this the best F1 is a matter of luck, and a missed one weighs more. */
+const FEW_POSITIVES = 200;
 
 /** Scored rows with a known label: what an operating point is chosen on. Parallel arrays. */
 export interface LabelledScores {
@@ -16,16 +18,18 @@ export interface LabelledScores {
 export interface OperatingPoint {
   /** A row is an anomaly iff its raw output is at least this. Strictly between 0 and 1. */
   readonly raw: number;
-  readonly rule: "best-f1" | "normal-quantile";
+  readonly rule: "best-f1" | "recall-in-budget" | "normal-quantile";
   /** For people: why this point. */
   readonly reason: string;
   readonly falseEpisodesPerMachineDay: number;
 }
 
 /**
- * The threshold with the best F1 among those with at most `maxFalseEpisodesPerMachineDay`; without labelled anomalies,
- * or where no threshold finds one within that budget, the 99.5 % quantile of the normal rows.
+ * The threshold with the best F1 among those with at most `maxFalseEpisodesPerMachineDay`; with fewer than 200 labelled
+ * anomalies the lowest of those that flags one more of them; without labelled anomalies, or where no threshold finds one
+ * within that budget, the 99.5 % quantile of the normal rows.
  *
+ * The budget holds for every higher threshold too: flagging ever more rows melts false alerts into one long one.
  * A machine-day is as many rows as fit into a day at `hopMs`.
  * The threshold lies half-way to the next lower output, so that rounding elsewhere flips no row.
  */
@@ -39,9 +43,10 @@ export function chooseOperatingPoint(
   const budget = options.maxFalseEpisodesPerMachineDay;
   const order = descending(raw);
   const episodes = new FalseEpisodes(scores);
-  let best = { f1: 0, flagged: 0, rate: 0 };
+  let best = { f1: 0, hits: 0, flagged: 0, rate: 0 };
   const rateAt = new Float64Array(order.length + 1);
-  let truePositives = 0;
+  const few = positives < FEW_POSITIVES;
+  let [truePositives, within] = [0, true];
   for (let flagged = 1; flagged <= order.length; flagged++) {
     const row = order[flagged - 1]!;
     truePositives += label[row]!;
@@ -49,15 +54,16 @@ export function chooseOperatingPoint(
     const rate = episodes.count / machineDays;
     rateAt[flagged] = rate;
     if (raw[order[flagged]!] === raw[row]) continue; // rows of equal output are flagged together
+    within &&= rate <= budget;
     const f1 = (2 * truePositives) / (flagged + positives);
-    if (rate <= budget && f1 > best.f1) best = { f1, flagged, rate };
+    if (within && (few ? truePositives > best.hits : f1 > best.f1)) best = { f1, hits: truePositives, flagged, rate };
   }
   const cut = (flagged: number) => between(raw[order[flagged]!] ?? 0, raw[order[flagged - 1]!] ?? 1);
   if (best.flagged > 0) {
     return {
       raw: cut(best.flagged),
-      rule: "best-f1",
-      reason: `best F1 (${best.f1.toFixed(3)}) with at most ${budget} false alerts per machine-day on ${raw.length} later rows with ${positives} anomalies`,
+      rule: few ? "recall-in-budget" : "best-f1",
+      reason: `${few ? "most anomalies found" : "best F1"} (F1 ${best.f1.toFixed(3)}) with at most ${budget} false alerts per machine-day on ${raw.length} rows held out with ${positives} anomalies`,
       falseEpisodesPerMachineDay: best.rate,
     };
   }
@@ -69,7 +75,7 @@ export function chooseOperatingPoint(
   return {
     raw: cut(flagged),
     rule: "normal-quantile",
-    reason: `${NORMAL_QUANTILE * 100} % quantile of ${normal.length} normal later rows: ${why}`,
+    reason: `${NORMAL_QUANTILE * 100} % quantile of ${normal.length} normal rows held out: ${why}`,
     falseEpisodesPerMachineDay: rateAt[flagged]!,
   };
 }

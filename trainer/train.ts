@@ -3,9 +3,11 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { WeirError } from "../streams/index.ts";
 import { calibrate } from "./calibration.ts";
+import { crossValidation } from "./cross-validation.ts";
 import {
-  checkedSplit,
+  checkedEvaluation,
   defaults,
+  type Evaluation,
   type ModelJob,
   type ModelReport,
   type TrainingJob,
@@ -17,7 +19,6 @@ import { MIN_POSITIVES, PSEUDO_LABEL_SHARE, recipes, TRAINER_VERSION } from "./m
 import { chooseOperatingPoint, type LabelledScores } from "./operating-point.ts";
 import { type PythonOptions, runPython } from "./python.ts";
 import { artefactFile, publish, TRAINER_KEY } from "./repository.ts";
-import { type TimeSplit, TRAIN, VALIDATION } from "./split.ts";
 
 const THREADS = 1;
 
@@ -39,19 +40,20 @@ interface Fit {
  */
 export async function trainModels(job: TrainingJob, options: PythonOptions): Promise<TrainingReport> {
   const startedMs = performance.now();
-  const split = checkedSplit(job);
-  const { slice, ...sizes } = split;
+  const evaluation = checkedEvaluation(job);
+  const { split, folds, fit, held } = evaluation;
+  const how = folds.length > 0 ? `scored in ${folds.length} folds` : "held out";
   options.progress({
     step: "prepare",
     model: null,
-    detail: `${split.train} rows to fit, ${split.validation} to choose the operating point, ${split.embargo} between`,
+    detail: `${count(fit)} rows to fit, ${held.length} ${how} to choose the operating point`,
   });
-  const labels = labelSources(job, slice);
-  const jobFile = await writeJob(job, slice, labels);
+  const labels = labelSources(job, fit);
+  const jobFile = await writeJob(job, evaluation, labels);
   await runPython(jobFile, job.deadlineMs ?? defaults.deadlineMs, options);
 
-  const held = validationRows(job, split);
-  const judged = await Promise.all(job.models.map((model, at) => judge(job, model, labels[at]!, split, held)));
+  const rows = heldRows(job, held);
+  const judged = await Promise.all(job.models.map((model, at) => judge(job, model, labels[at]!, evaluation, rows)));
   const models: ModelReport[] = [];
   for (const { fitted, unnumbered, report } of judged) {
     const { manifest, folder } = await publish(job.repository, fitted, unnumbered);
@@ -59,9 +61,9 @@ export async function trainModels(job: TrainingJob, options: PythonOptions): Pro
     models.push({ ...report, version: manifest.version, folder });
   }
   const report: TrainingReport = {
-    version: 1,
+    version: 2,
     digest: job.data.digest,
-    split: sizes,
+    split: split && sizesOf(split),
     threshold: SCORE_THRESHOLD,
     models,
     seconds: (performance.now() - startedMs) / 1000,
@@ -72,30 +74,43 @@ export async function trainModels(job: TrainingJob, options: PythonOptions): Pro
   return report;
 }
 
-function labelSources(job: TrainingJob, slice: Int8Array): LabelSource[] {
-  const positives = job.data.label.reduce((sum, label, row) => sum + (label === 1 && slice[row] === TRAIN ? 1 : 0), 0);
+const sizesOf = ({ slice: _, ...sizes }: NonNullable<Evaluation["split"]>) => sizes;
+
+const count = (flags: Int8Array): number => flags.reduce((sum, flag) => sum + flag, 0);
+
+function labelSources(job: TrainingJob, fit: Int8Array): LabelSource[] {
+  const positives = job.data.label.reduce((sum, label, row) => sum + (label === 1 ? fit[row]! : 0), 0);
   const opinion: LabelSource = positives >= MIN_POSITIVES ? "given" : "pseudo";
   return job.models.map((model) => (recipes[model.kind].supervised ? opinion : "none"));
 }
 
 /** Writes the job folder that `weir_trainer` reads (its contract stands in `__main__.py`) and answers its job file. */
-async function writeJob(job: TrainingJob, slice: Int8Array, labels: readonly LabelSource[]): Promise<string> {
+async function writeJob(
+  job: TrainingJob,
+  { fit, held, folds }: Evaluation,
+  labels: readonly LabelSource[],
+): Promise<string> {
   const { columns, matrix, entity, windowEndMs, label } = job.data;
   await mkdir(job.folder, { recursive: true });
   for (const old of ["out", "pseudo", "report.json"]) await rm(join(job.folder, old), { recursive: true, force: true });
-  const columnar = { "matrix.f32": matrix, "entity.i32": entity, "window-end-ms.f64": windowEndMs };
-  for (const [file, values] of Object.entries({ ...columnar, "label.i8": label, "slice.i8": slice })) {
+  const heldFlags = new Int8Array(label.length);
+  for (const row of held) heldFlags[row] = 1;
+  const foldFiles = Object.fromEntries(folds.map(({ part }, at) => [`fold-${at + 1}.i8`, part]));
+  const columnar = { "matrix.f32": matrix, "entity.i32": entity, "window-end-ms.f64": windowEndMs, "label.i8": label };
+  for (const [file, values] of Object.entries({ ...columnar, "fit.i8": fit, "held.i8": heldFlags, ...foldFiles })) {
     await writeFile(join(job.folder, file), values);
   }
   const at = new Map(columns.map((column, index) => [column, index]));
   const contract = {
-    version: 1,
+    version: 2,
     threads: THREADS,
     matrix: { file: "matrix.f32", rows: entity.length, columns: columns.length },
     entity: "entity.i32",
     windowEndMs: "window-end-ms.f64",
     label: "label.i8",
-    slice: "slice.i8",
+    fit: "fit.i8",
+    held: "held.i8",
+    folds: Object.keys(foldFiles),
     pseudoLabelShare: PSEUDO_LABEL_SHARE,
     forest: recipes.isolation_forest.parameters,
     models: job.models.map((model, index) => ({
@@ -111,7 +126,7 @@ async function writeJob(job: TrainingJob, slice: Int8Array, labels: readonly Lab
   return jobFile;
 }
 
-interface ValidationRows {
+interface HeldRows {
   /** Among the rows held out, in order: those to choose on. */
   readonly places: readonly number[];
   /** False where no label is known; all rows then count as normal. */
@@ -119,8 +134,7 @@ interface ValidationRows {
   readonly rows: Omit<LabelledScores, "raw">;
 }
 
-function validationRows({ data }: TrainingJob, { slice }: TimeSplit): ValidationRows {
-  const held = [...slice.keys()].filter((row) => slice[row] === VALIDATION);
+function heldRows({ data }: TrainingJob, held: readonly number[]): HeldRows {
   const labelled = held.some((row) => data.label[row]! >= 0);
   const places = [...held.keys()].filter((place) => !labelled || data.label[held[place]!]! >= 0);
   const rows = places.map((place) => held[place]!);
@@ -136,16 +150,16 @@ function validationRows({ data }: TrainingJob, { slice }: TimeSplit): Validation
 }
 
 /** Calibrates and measures one fitted model on the held-out rows. */
-async function judge(job: TrainingJob, model: ModelJob, labels: LabelSource, split: TimeSplit, held: ValidationRows) {
+async function judge(job: TrainingJob, model: ModelJob, labels: LabelSource, evaluation: Evaluation, held: HeldRows) {
   const fitted = join(job.folder, "out", model.name);
-  const { format } = recipes[model.kind];
+  const { format, supervised } = recipes[model.kind];
   const fit = JSON.parse(await readFile(join(fitted, "fit.json"), "utf8")) as Fit;
   const outputs = floats(await readFile(join(fitted, "raw.f32")));
-  if (outputs.length !== split.validation || !outputs.every((value) => value >= 0 && value <= 1)) {
+  if (outputs.length !== evaluation.held.length || !outputs.every((value) => value >= 0 && value <= 1)) {
     throw new WeirError(
       "TRAINER_FAILED",
       "fatal",
-      `${model.name} answered ${outputs.length} outputs for ${split.validation} rows, or some outside 0..1.`,
+      `${model.name} answered ${outputs.length} outputs for ${evaluation.held.length} rows, or some outside 0..1.`,
       `Look into ${fitted}.`,
     );
   }
@@ -154,7 +168,7 @@ async function judge(job: TrainingJob, model: ModelJob, labels: LabelSource, spl
     maxFalseEpisodesPerMachineDay: job.maxFalseEpisodesPerMachineDay ?? defaults.maxFalseEpisodesPerMachineDay,
     hopMs: job.hopMs,
   });
-  const fittedEnds = job.data.windowEndMs.filter((_, row) => split.slice[row] === TRAIN).sort();
+  const fittedEnds = job.data.windowEndMs.filter((_, row) => evaluation.fit[row] === 1).sort();
   const unnumbered: Omit<ModelManifest, "version"> = {
     name: model.name,
     format,
@@ -167,7 +181,7 @@ async function judge(job: TrainingJob, model: ModelJob, labels: LabelSource, spl
     calibration: calibrate(scores, operatingPoint),
     threshold: SCORE_THRESHOLD,
     trained: {
-      rows: split.train,
+      rows: fittedEnds.length,
       positives: fit.positives,
       digest: job.data.digest,
       fromMs: fittedEnds[0]!,
@@ -182,10 +196,14 @@ async function judge(job: TrainingJob, model: ModelJob, labels: LabelSource, spl
       .update(await readFile(join(fitted, artefactFile[format])))
       .digest("hex"),
     labels,
-    rows: { train: split.train, validation: scores.raw.length },
+    rows: { train: fittedEnds.length, validation: scores.raw.length },
     positives: { train: fit.positives, validation: scores.label.reduce((sum, label) => sum + label, 0) },
     operatingPoint,
     quality: held.labelled ? measure(scores.raw, scores.label, operatingPoint.raw) : null,
+    crossValidation:
+      evaluation.folds.length > 0
+        ? crossValidation(scores, evaluation.folds, operatingPoint.raw, supervised ? "per-fold" : "once")
+        : null,
     importance: model.columns
       .map((column, index) => ({ column, share: fit.importance[index]! }))
       .sort((a, b) => b.share - a.share)

@@ -90,7 +90,7 @@ test("a bad job is refused with all its faults at once, before anything is writt
 
 test("history shorter than the embargo is refused", async () => {
   const error = await failure(null, { embargoMs: 86_400_000 });
-  expect(error.message).toContain("no row lies before the embargo");
+  expect(error.message).toContain("no row lies outside the embargo");
 });
 
 test("a missing interpreter is named with the command that mends it", async () => {

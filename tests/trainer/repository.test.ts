@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { latestVersion, type ModelManifest, modelsUpToDate, publish } from "../../trainer/index.ts";
+import { TRAINER_VERSION } from "../../trainer/models.ts";
 
 let home: string;
 let repository: string;
@@ -27,7 +28,7 @@ const manifest = (columns: readonly string[]): Omit<ModelManifest, "version"> =>
   calibration: { raw: [0, 1], probability: [0, 1], score: [0, 1] },
   threshold: 0.85,
   trained: { rows: 1, positives: 0, digest: "data", fromMs: 0, toMs: 1, labels: "none" },
-  libraries: { "weir-trainer": "1" },
+  libraries: { "weir-trainer": TRAINER_VERSION },
 });
 const put = (...columns: string[]) => publish(repository, join(home, "fitted"), manifest(columns));
 const config = () => readFile(join(repository, "forest/config.pbtxt"), "utf8");

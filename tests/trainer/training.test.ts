@@ -12,7 +12,6 @@ import {
   type ModelJob,
   type ModelManifest,
   modelsUpToDate,
-  splitInTime,
   type TrainingData,
   type TrainingJob,
   type TrainingProgress,
@@ -93,10 +92,10 @@ describe("a job with labels", () => {
         input: { name: "input__0", columns: at === 2 ? 7 : 8 },
         threshold: 0.85,
         trained: {
-          rows: report.split.train,
+          rows: data.entity.length,
           digest: "synthetic-1",
           fromMs: data.windowEndMs[0],
-          toMs: report.split.boundaryMs - embargoMs,
+          toMs: data.windowEndMs.at(-1),
           labels: at === 0 ? "none" : "given",
         },
       });
@@ -105,10 +104,7 @@ describe("a job with labels", () => {
   });
 
   test("golden rows are reproduced by the libraries themselves and by the served file, missing values included", async () => {
-    const { slice } = splitInTime(data.windowEndMs, data.label, { validationFraction: 0.25, embargoMs });
-    const width = data.columns.length;
-    const fitted = data.matrix.filter((_, cell) => slice[Math.floor(cell / width)] === 1);
-    await writeFile(join(home, "fitted.f32"), fitted);
+    await writeFile(join(home, "fitted.f32"), data.matrix);
     const run = await promisify(execFile)(python, [reproduce, job.repository, join(home, "fitted.f32")]);
     const outputs = JSON.parse(run.stdout) as Record<string, { library: number[]; served: number[] }>;
     await each(async (manifest, folder) => {
@@ -133,7 +129,7 @@ describe("a job with labels", () => {
   test("supervised models find the planted outages by the columns they were planted in", () => {
     for (const { quality, importance, operatingPoint } of report.models.slice(1)) {
       expect(quality!.prAuc!).toBeGreaterThan(0.9);
-      expect(operatingPoint.rule).toBe("best-f1");
+      expect(operatingPoint.rule).toBe("best-f1"); // 480 anomalies are enough
       expect(operatingPoint.falseEpisodesPerMachineDay).toBeLessThanOrEqual(0.5);
       const planted = importance.slice(0, 3).map(({ column }) => column);
       expect(planted.sort()).toEqual(["metric_0", "metric_1", "metric_2"]);
@@ -145,12 +141,48 @@ describe("a job with labels", () => {
     expect(quality!.prAuc!).toBeGreaterThan((2 * positives.validation) / rows.validation);
   });
 
-  test("quality is counted on the later rows alone", () => {
-    for (const { quality, rows } of report.models) {
+  test("every labelled row counts once in the quality, and the published model is fitted on all rows", () => {
+    const rows = data.entity.length;
+    expect(report.split).toBeNull();
+    for (const { quality, rows: counts } of report.models) {
       const { truePositives, falsePositives, falseNegatives, trueNegatives } = quality!.confusion;
-      expect(truePositives + falsePositives + falseNegatives + trueNegatives).toBe(report.split.validation);
-      expect(rows).toEqual({ train: report.split.train, validation: report.split.validation });
+      expect(truePositives + falsePositives + falseNegatives + trueNegatives).toBe(rows);
+      expect(counts).toEqual({ train: rows, validation: rows });
     }
+  });
+
+  test("the report holds five folds with their figures, mean and spread", () => {
+    expect(report.models.map(({ crossValidation }) => crossValidation!.fitted)).toEqual([
+      "once",
+      "per-fold",
+      "per-fold",
+    ]);
+    for (const { crossValidation, positives } of report.models) {
+      const { folds, prAuc, f1 } = crossValidation!;
+      expect(folds).toHaveLength(5);
+      expect(folds.reduce((sum, fold) => sum + fold.rows, 0)).toBe(data.entity.length);
+      expect(folds.reduce((sum, fold) => sum + fold.positives, 0)).toBe(positives.validation);
+      const share = folds.map((fold) => fold.prAuc!);
+      expect(prAuc.mean).toBeCloseTo(share.reduce((sum, value) => sum + value, 0) / 5, 12);
+      expect(prAuc.spread).toBeGreaterThan(0);
+      expect(f1.mean).toBeGreaterThan(0);
+    }
+  });
+
+  test("the outputs that choose are those of the folds, not of the published model, which saw the rows", async () => {
+    const raw = new Float32Array(
+      new Uint8Array(await readFile(join(job.folder, "out/xgboost_anomaly/raw.f32"))).buffer,
+    );
+    const golden = await json<GoldenRows>(report.models[1]!.folder, "golden.json");
+    const published = golden.rows.slice(1).map((row, at) => ({ row, raw: golden.raw[at + 1]! }));
+    const width = data.columns.length;
+    const differing = published.filter(({ row, raw: own }) => {
+      const at = data.entity.findIndex((_, index) =>
+        row.every((cell, column) => Object.is(data.matrix[index * width + column], cell ?? Number.NaN)),
+      );
+      return Math.abs(raw[at]! - own) > 1e-6;
+    });
+    expect(differing.length).toBeGreaterThan(published.length / 2);
   });
 
   test("the report is kept with the job, the bulky matrix is not", async () => {

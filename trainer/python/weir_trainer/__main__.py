@@ -1,20 +1,24 @@
 """python -m weir_trainer JOB: reads a job folder, writes one folder per model, tells its progress as JSON lines.
 
-Job version 1 (paths are relative to the job file; numbers little-endian):
+Job version 2 (paths are relative to the job file; numbers little-endian):
   matrix    {file, rows, columns}: float32, row-major, NaN where missing
   label     int8 per row: 1 anomaly, 0 normal, -1 unknown (fitted as normal)
-  slice     int8 per row: 1 fit on it, 2 hold it out for the operating point, 0 neither
+  fit       int8 per row: 1 where the published model is fitted on it
+  held      int8 per row: 1 where an output is asked for, to choose the operating point
+  folds     files of int8 per row: 1 fit, 2 score, 0 neither. Supervised models are fitted once per fold for the held
+            rows' outputs and once more to be published; without folds, and for the forest, the published model scores
   entity, windowEndMs  int32 and float64 per row: they tell whose row it is; nothing here is decided by them
   threads, pseudoLabelShare, forest: parameters of the isolation forest that gives pseudo-labels
   models    [{name, format, columns: indices into the matrix, labels, parameters}] in the order to fit them in;
-            labels "pseudo": the share of training rows that an isolation forest finds strangest count as anomalies
-Written to `out/<name>/`: the artefact, raw.f32 (output for the held-out rows in their order), golden.json, fit.json.
+            labels "pseudo": the share of fitted rows that an isolation forest finds strangest count as anomalies
+Written to `out/<name>/`: the artefact, raw.f32 (output for the held rows in their order), golden.json, fit.json.
 """
 
 import json
 import os
 import platform
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 
@@ -51,7 +55,7 @@ def golden(rows, raw, scorer):
 
 def pseudo_target(rows, share, parameters, folder, threads):
     """The forest's confident opinion in place of labels: its strangest rows, at least one."""
-    os.makedirs(folder)
+    os.makedirs(folder, exist_ok=True)
     fit.isolation_forest(rows, parameters, folder, threads)
     raw = load("isolation-forest-json", folder)(rows)
     target = np.zeros(len(rows), dtype=np.int8)
@@ -59,44 +63,84 @@ def pseudo_target(rows, share, parameters, folder, threads):
     return target
 
 
+class Rows:
+    """The job's rows as one model sees them."""
+
+    def __init__(self, job, home, matrix, label, model):
+        self.job, self.home, self.model = job, home, model
+        self.matrix, self.label = matrix[:, model["columns"]], label
+
+    def of(self, chosen):
+        return np.ascontiguousarray(self.matrix[chosen])
+
+    def truth(self, chosen):
+        return (self.label[chosen] == 1).astype(np.int8)
+
+    def target(self, chosen, rows):
+        if self.model["labels"] != "pseudo":
+            return self.truth(chosen)
+        scratch = os.path.join(self.home, "pseudo", self.model["name"])
+        return pseudo_target(rows, self.job["pseudoLabelShare"], self.job["forest"], scratch, self.job["threads"])
+
+
+def out_of_fold(rows, folds, parameters, threads):
+    """The output for every row by the fold that scores it, and the parameters for the fit on all rows."""
+    parts = []
+    for part in folds:
+        train = rows.of(part == 1)
+        parts.append((train, rows.target(part == 1, train), rows.of(part == 2), rows.truth(part == 2)))
+    if rows.model["format"] == "xgboost-json":
+        outputs, kept = fit.xgboost_folds(parts, parameters, threads)
+        parameters = {**parameters, "num_boost_round": kept}
+    else:
+        outputs = []
+        for train, target, scored, _ in parts:
+            with tempfile.TemporaryDirectory() as folder:
+                fit.catboost_anomaly(train, target, parameters, folder, threads)
+                outputs.append(load(rows.model["format"], folder)(scored))
+    raw = np.full(len(rows.label), np.nan, dtype=np.float32)
+    for part, output in zip(folds, outputs):
+        raw[part == 2] = output
+    return raw, parameters
+
+
 def main(path):
     with open(path, encoding="utf-8") as file:
         job = json.load(file)
-    if job["version"] != 1:
-        raise SystemExit(f"job version {job['version']} is not known to this trainer (1)")
+    if job["version"] != 2:
+        raise SystemExit(f"job version {job['version']} is not known to this trainer (2)")
     home, threads = os.path.dirname(os.path.abspath(path)), job["threads"]
     shape = (job["matrix"]["rows"], job["matrix"]["columns"])
     matrix = np.fromfile(os.path.join(home, job["matrix"]["file"]), dtype="<f4").reshape(shape)
-    label = np.fromfile(os.path.join(home, job["label"]), dtype="i1")
-    part = np.fromfile(os.path.join(home, job["slice"]), dtype="i1")
-    train, held = part == 1, part == 2
+    flags = lambda name: np.fromfile(os.path.join(home, name), dtype="i1")
+    label, train, held = flags(job["label"]), flags(job["fit"]) == 1, flags(job["held"]) == 1
+    folds = [flags(name) for name in job["folds"]]
     known = held & (label >= 0)
-    early_stopping = 0 < (label[known] == 1).sum() < known.sum()
+    early_stopping = not folds and 0 < (label[known] == 1).sum() < known.sum()
     for model in job["models"]:
         tell(step="fit", model=model["name"], detail=f"{train.sum()} rows x {len(model['columns'])} columns")
         started = time.monotonic()
         folder = os.path.join(home, "out", model["name"])
         os.makedirs(folder)
-        rows = np.ascontiguousarray(matrix[train][:, model["columns"]])
-        target = (label[train] == 1).astype(np.int8)
-        if model["labels"] == "pseudo":
-            scratch = os.path.join(home, "pseudo", model["name"])
-            target = pseudo_target(rows, job["pseudoLabelShare"], job["forest"], scratch, threads)
+        parameters, data = model["parameters"], Rows(job, home, matrix, label, model)
+        by_fold = None
+        if folds and model["format"] != "isolation-forest-json":
+            by_fold, parameters = out_of_fold(data, folds, parameters, threads)
+        rows = data.of(train)
+        target = data.target(train, rows)
         if model["format"] == "isolation-forest-json":
-            result = fit.isolation_forest(rows, model["parameters"], folder, threads)
+            result = fit.isolation_forest(rows, parameters, folder, threads)
         elif model["format"] == "xgboost-json":
-            check = matrix[known][:, model["columns"]], (label[known] == 1).astype(np.int8)
-            result = fit.xgboost_anomaly(
-                rows, target, check if early_stopping else None, model["parameters"], folder, threads
-            )
+            check = (data.of(known), data.truth(known)) if early_stopping else None
+            result = fit.xgboost_anomaly(rows, target, check, parameters, folder, threads)
         else:
-            result = fit.catboost_anomaly(rows, target, model["parameters"], folder, threads)
+            result = fit.catboost_anomaly(rows, target, parameters, folder, threads)
         fitted = time.monotonic()
         tell(step="score", model=model["name"], detail=f"{result['rounds']} trees in {fitted - started:.1f} s")
         scorer = load(model["format"], folder)
-        rows = np.ascontiguousarray(matrix[held][:, model["columns"]])
+        rows = data.of(held)
         raw = scorer(rows)
-        raw.astype("<f4").tofile(os.path.join(folder, "raw.f32"))
+        (raw if by_fold is None else by_fold[held]).astype("<f4").tofile(os.path.join(folder, "raw.f32"))
         write_json(folder, "golden.json", golden(rows, raw, scorer))
         if result["importance"] is None:
             result["importance"] = fit.forest_importance(scorer, rows)
