@@ -25,7 +25,7 @@ describe.runIf(existsSync(smd))("three recorded machines through the whole pipel
   beforeAll(async () => {
     first = await runOnce(...args);
     run = await reopen(first.runDir);
-  }, 600_000);
+  }, 900_000);
   afterAll(async () => {
     await run?.stop();
     if (first) rmSync(first.runDir, { recursive: true, force: true });
