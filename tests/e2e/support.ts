@@ -112,14 +112,18 @@ export async function results(run: Opened): Promise<Record<string, { count: numb
   const anomalies: string[] = [];
   for await (const { decoded: a } of records<Anomaly>(run, topics.anomalies))
     anomalies.push(`${a.anomalyId} ${a.score} ${a.model} ${JSON.stringify(a.topFeatures)}`);
-  const incidents: string[] = [];
+  // A compacted topic promises the last revision of each incident; how many earlier ones are left is the cleaner's affair.
+  const incidents = new Map<string, string>();
   for await (const { decoded: i } of records<Incident>(run, topics.incidents))
-    incidents.push(`${i.incidentId} ${i.revision} ${i.state} ${i.severity} ${i.members.join()} ${i.anomalyCount}`);
+    incidents.set(
+      i.incidentId,
+      `${i.incidentId} ${i.revision} ${i.state} ${i.severity} ${i.members.join()} ${i.anomalyCount}`,
+    );
   return {
     rows: digest(rows),
     predictions: digest(predictions),
     anomalies: digest(anomalies),
-    incidents: digest(incidents),
+    incidents: digest([...incidents.values()]),
   };
 }
 
