@@ -10,8 +10,9 @@ import {
   type SourceClocksSnapshot,
   type TopicName,
 } from "../../streams/index.ts";
-import { parseEvent } from "../parse/index.ts";
+import { type ParsedEvent, parseEvent } from "../parse/index.ts";
 import type { FeatureSet } from "./feature-set.ts";
+import { OpenTraces } from "./open-traces.ts";
 import { addOrdered, addValue, COUNT, EVENTS, FIRST_OFFSET, FLAGGED, LAST_OFFSET, paneLayout } from "./pane-layout.ts";
 import { PaneStore } from "./pane-store.ts";
 import { RowBuilder, reachMinutes } from "./row-builder.ts";
@@ -59,12 +60,13 @@ export interface FeaturesProcessor extends Processor<LogBatch> {
 /**
  * logs.raw → feature rows (design §4).
  *
- * For each record, in this order: 1. its events are judged against the clock that its source had before it: late, of
- * the wrong partition, seen before, or counted into their minute's panes; 2. the record's clock becomes its source's;
- * 3. the windows that the watermark has passed by are emitted, once and for good.
+ * For each record, in this order: 1. the clock it carries, which its source had when it came to it, becomes its source's
+ * here; 2. its events are judged against that clock: late, of the wrong partition, seen before, or counted into their
+ * minute's panes; 3. the windows that the watermark has passed by are emitted, once and for good.
  *
- * 1 before 2, because a record's clock is the bound for what follows it, not for what it brings. A source that was idle
- * and wakes below the watermark, or is not known yet, may bring events of closed minutes: they are late as well.
+ * 1 before 2, because what this partition has heard of its source depends on how many partitions there are and on where
+ * a transaction of the bridge ended; the carried clock is a function of the shard alone. A source that was idle and
+ * wakes below the watermark, or is not known yet, may bring events of closed minutes: they are late as well.
  */
 export function createFeaturesProcessor(options: FeaturesOptions): FeaturesProcessor {
   return new Features(options);
@@ -78,6 +80,7 @@ class Features implements FeaturesProcessor {
   #panes: PaneStore;
   #seen = new SeenEvents("seen");
   #time = new KeyValueStore<TimeState>("time");
+  #traces = new OpenTraces();
   #rows: RowBuilder;
   #clocks: SourceClocks | undefined;
   #emittedMinute = 0;
@@ -93,15 +96,15 @@ class Features implements FeaturesProcessor {
       entities: MAX_ENTITIES,
     });
     this.#rows = new RowBuilder(this.#set, this.#panes);
-    this.stores = [this.#time, this.#panes, this.#seen];
+    this.stores = [this.#time, this.#panes, this.#seen, this.#traces.store];
   }
 
   process(record: InputRecord<LogBatch>, out: Output): void {
     const clocks = this.#clocksAfterRestore();
     const batch = record.value;
     if (batch.kind === "events") {
-      this.#takeEvents(record, clocks.clockOf(batch.source), out);
       clocks.advance(batch.source, batch.clockMs);
+      this.#takeEvents(record, clocks.clockOf(batch.source), out);
     } else {
       out.count("control", 1);
       if (batch.kind === "open") clocks.open(batch.source, batch.clockMs);
@@ -134,6 +137,7 @@ class Features implements FeaturesProcessor {
       return;
     }
     const seed = hashText(`${entity}\0${batch.account}\0${batch.logGroup}\0${batch.logStream}\0`);
+    const stream = `${batch.source}\0${batch.account}\0${batch.logGroup}\0${batch.logStream}`;
     let accepted = 0;
     let duplicates = 0;
     for (const event of batch.events) {
@@ -142,18 +146,25 @@ class Features implements FeaturesProcessor {
       if (isLate(timestampMs, clockMs, graceMs) || minute < this.#closedMinute) {
         const reason = `Its minute has closed: the source's clock stood at ${clockMs}, grace is ${graceMs} ms.`;
         out.late(rejection("late", reason, event, entity));
-      } else if (batch.clockMs > 0 && timestampMs > batch.clockMs + MAX_AHEAD_MS) {
+        continue;
+      }
+      if (batch.clockMs > 0 && timestampMs > batch.clockMs + MAX_AHEAD_MS) {
         const reason = `More than ${MAX_AHEAD_MS} ms ahead of its source's clock ${batch.clockMs}.`;
         out.reject(rejection("too_far_ahead", reason, event, entity));
-      } else if (!this.#seen.add(minute, extendHash(seed, event.id, this.#hash))) {
-        duplicates++;
-      } else {
+        continue;
+      }
+      const isNew = this.#seen.add(minute, extendHash(seed, event.id, this.#hash));
+      const parsed = parseEvent(batch.logGroup, batch.logStream, event.message, timestampMs);
+      // A duplicate may be the first line that this source has of a trace.
+      const continues = parsed.kind === "log" && this.#traces.continues(stream, event.message, parsed);
+      if (!isNew) duplicates++;
+      else {
         const slot = this.#panes.slotOf(entity) ?? this.#panes.takeSlot(entity, this.#closedMinute);
         if (slot === undefined) {
           const reason = `This partition already follows ${MAX_ENTITIES} entities.`;
           out.reject(rejection("too_many_entities", reason, event, entity));
         } else {
-          this.#addEvent(slot, minute, record, event);
+          this.#addEvent(slot, minute, record, parsed, continues);
           accepted++;
         }
       }
@@ -162,7 +173,13 @@ class Features implements FeaturesProcessor {
     if (duplicates > 0) out.count("duplicate", duplicates);
   }
 
-  #addEvent(slot: number, minute: number, record: InputRecord<LogBatch>, event: LogEvent): void {
+  #addEvent(
+    slot: number,
+    minute: number,
+    record: InputRecord<LogBatch>,
+    parsed: ParsedEvent,
+    continues: boolean,
+  ): void {
     const { layout } = this.#panes;
     const { values } = this.#panes.chunkToWrite(minute, slot);
     const base = this.#panes.baseOf(slot);
@@ -175,10 +192,9 @@ class Features implements FeaturesProcessor {
     }
     values[own + EVENTS]! += 1;
 
-    const { logGroup, logStream } = record.value;
-    const parsed = parseEvent(logGroup, logStream, event.message, event.timestampMs);
     if (parsed.kind === "log") {
-      for (const signal of this.#set.levelSignals[parsed.level]) values[base + signal * layout.cell + COUNT]! += 1;
+      if (!continues)
+        for (const signal of this.#set.levelSignals[parsed.level]) values[base + signal * layout.cell + COUNT]! += 1;
       if (parsed.flaw) this.flaws.set(parsed.flaw, (this.flaws.get(parsed.flaw) ?? 0) + 1);
       return;
     }
@@ -191,7 +207,7 @@ class Features implements FeaturesProcessor {
       for (const value of sample.values) {
         if (!(Math.abs(value) <= MAX_MAGNITUDE)) continue;
         addValue(values, cell, value, signal.centre);
-        if (layout.ordered) addOrdered(values, cell, value, event.timestampMs, tieOf(this.#hash));
+        if (layout.ordered) addOrdered(values, cell, value, parsed.timestampMs, tieOf(this.#hash));
         if (signal.range && (value < signal.range[0] || value > signal.range[1])) values[cell + FLAGGED]! += 1;
       }
     }
@@ -215,6 +231,7 @@ class Features implements FeaturesProcessor {
     }
     this.#panes.evictBelow(this.#emittedMinute + hopMinutes - reach);
     this.#seen.evictBelow(closed);
+    this.#traces.evictBefore(closed * MINUTE_MS);
   }
 
   #emitEnd(end: number, out: Output): void {

@@ -131,6 +131,16 @@ export class RawRows implements RowBuffer<RawPart> {
         "arrival_ms",
         rows.map((r) => r.batch.arrivalMs),
       ),
+      textColumn(
+        "source",
+        rows.map((r) => r.batch.source),
+        true,
+      ),
+      // With it, lateness can be judged again as it was.
+      longColumn(
+        "clock_ms",
+        rows.map((r) => r.batch.clockMs),
+      ),
       intColumn("kafka_partition", new Array<number>(this.rows).fill(partition)),
       longColumn(
         "kafka_offset",

@@ -71,7 +71,7 @@ function recordsOf(steps: readonly (readonly Step[])[]): SourceRecord[][] {
           : lineEvent(timestampMs, e.level, id);
         return e.again ? [event, event] : [event];
       });
-      return eventsOf(source, one.entity, clockMs, events);
+      return eventsOf(source, one.entity, clockMs - one.forwardMs, events);
     });
     return [...records, sign(source, "tick", T + 100 * 24 * 60 * MINUTE)];
   });
@@ -204,6 +204,7 @@ function acceptedSamples(all: readonly (readonly SourceRecord[])[]): Sample[] {
   for (const records of all) {
     let clockMs = T;
     for (const record of records) {
+      clockMs = Math.max(clockMs, record.clockMs);
       for (const event of record.events) {
         if (event.timestampMs < clockMs - GRACE || seen.has(`${record.entity} ${event.id}`)) continue;
         seen.add(`${record.entity} ${event.id}`);
@@ -216,7 +217,6 @@ function acceptedSamples(all: readonly (readonly SourceRecord[])[]): Sample[] {
         const level = typeof document.level === "string" ? document.level : null;
         samples.push({ entity: record.entity, timestampMs: event.timestampMs, metrics, level });
       }
-      clockMs = Math.max(clockMs, record.clockMs);
     }
   }
   return samples;
