@@ -8,5 +8,6 @@ export * from "./ports.ts";
 export * from "./processor.ts";
 export * from "./runnable.ts";
 export { SideInput } from "./side-input.ts";
-export type { StageBinding, TaskOptions } from "./task/binding.ts";
+export type { StageBinding, TaskOptions, TaskStep } from "./task/binding.ts";
 export { initialiseStage, StageRunner } from "./task/runner.ts";
+export { systemTime, type TaskTime } from "./task/time.ts";

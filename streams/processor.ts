@@ -44,11 +44,12 @@ export interface Output {
 }
 
 /**
- * State of one task behind a changelog.
+ * State of one task behind a changelog, with an overlay of what is not committed yet.
  *
- * Order of calls: `restore` for each live changelog record of this store, in log order, before the first `process`;
- * then, for each commit, `flush` once. Never concurrently. After a failed commit the instance is thrown away and a
- * new one restored.
+ * Order of calls, never concurrently: `restore` for each live changelog record of this store, in log order, before the
+ * first `process`; `savepoint` before each record, `rollback` after a record whose processing threw; for each commit
+ * `flush` once, then `merge` when it stands. `drop` comes instead after anything else went wrong, a failed commit
+ * included: the state is again what it was at the last `merge` (or restore), and so is what `flush` would hand over.
  */
 export interface StateStore {
   readonly name: StoreName;
@@ -56,6 +57,14 @@ export interface StateStore {
   restore(key: string, value: Buffer | null): void;
   /** Hands over every key changed since the last flush, at most 900,000 bytes a value; null deletes. */
   flush(write: (key: string, value: Buffer | null) => void): void;
+  /** Called for each record: must cost next to nothing. */
+  savepoint?(): void;
+  /** Takes back every change since the savepoint. */
+  rollback?(): void;
+  /** What was flushed is committed: it can no longer be taken back. */
+  merge?(): void;
+  /** Takes back every change since the last merge. */
+  drop?(): void;
   /** Live keys and an estimate of the memory they take. */
   readonly size: { readonly keys: number; readonly bytes: number };
 }
@@ -63,21 +72,24 @@ export interface StateStore {
 /**
  * A pure step: records, state and time in, results out. No clock, no network, no randomness, no await.
  *
- * `process` is called once per record in offset order. A throw costs that record: it goes to the dead letters as
- * `processor_error` after the task has been put back to its last commit, so a throw may leave state half written.
+ * `process` is called once per record in offset order. A throw costs that record alone: what it changed and sent is
+ * taken back, and it goes to the dead letters as `processor_error`.
  */
 export interface Processor<In> {
   readonly stores: readonly StateStore[];
   process(record: InputRecord<In>, out: Output): void;
   /** Called before each commit: results that became ready by themselves, none of them counted as input. */
   poll?(out: Output): void;
+  /** The stores went back (rollback, drop): whatever fields were read from them must be read anew. */
+  reset?(): void;
 }
 
 /**
  * A step with an effect on the outside that may be repeated (scoring, searching, writing text).
  *
  * Order of calls per batch: `plan` (pure, changes nothing), `perform` (the only await; retried by itself until its
- * budget ends, then throws), `apply` (pure, once, in offset order). A crash between them repeats plan and perform.
+ * budget ends, then throws), `apply` (pure, once, in offset order). A crash between them repeats plan and perform. If
+ * plan or apply throws, the batch is taken back and each record comes again alone: those that throw become dead letters.
  */
 export interface EffectProcessor<In, Request, Reply> {
   readonly stores: readonly StateStore[];
@@ -85,6 +97,7 @@ export interface EffectProcessor<In, Request, Reply> {
   perform(request: Request, signal: AbortSignal): Promise<Reply>;
   apply(records: readonly InputRecord<In>[], reply: Reply, out: Output): void;
   poll?(out: Output): void;
+  reset?(): void;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the runtime does not look into requests and replies

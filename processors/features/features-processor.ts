@@ -116,6 +116,10 @@ class Features implements FeaturesProcessor {
     this.#time.put("now", { clocks: clocks.snapshot(), emittedMinute: this.#emittedMinute });
   }
 
+  reset(): void {
+    this.#clocks = undefined;
+  }
+
   #clocksAfterRestore(): SourceClocks {
     if (!this.#clocks) {
       const saved = this.#time.get("now");

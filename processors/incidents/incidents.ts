@@ -91,6 +91,11 @@ export class IncidentsProcessor implements Processor<AnomalyEdge> {
     this.#takenToMs = clocks.watermarkMs;
   }
 
+  reset(): void {
+    this.#clocks = null;
+    this.#takenToMs = -1;
+  }
+
   #restoredClocks(): SourceClocks {
     if (!this.#clocks) {
       this.#clocks = new SourceClocks(this.#clockStore.get("clocks"));

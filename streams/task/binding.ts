@@ -1,7 +1,8 @@
-import type { StageName, TopicName } from "../names.ts";
+import type { StageName, TaskId, TopicName } from "../names.ts";
 import type { Broker } from "../ports.ts";
 import type { AnyProcessor } from "../processor.ts";
 import type { Encoder } from "./task-output.ts";
+import type { TaskTime } from "./time.ts";
 
 export interface Decoder {
   unknownId(bytes: Buffer): number | null;
@@ -23,9 +24,16 @@ export interface StageBinding {
   readonly watermarkOf?: (value: never) => number;
 }
 
+/** The numbered points of taking over and of committing: see `take-over.ts` and `commit.ts`. */
+export type TaskStep = "T1" | "T2" | "T3" | "T4" | "T5" | "T6" | "C1" | "C2" | "C3" | "C4" | "C5" | "C6";
+
 export interface TaskOptions {
   readonly broker: Broker;
   readonly codecs: Encoder & Decoder;
   readonly env: string;
   readonly commitIntervalMs: number;
+  /** Default: this machine's. */
+  readonly time?: TaskTime;
+  /** Called right before each step has its effect, so the next step's call stands right behind it. */
+  readonly onStep?: (task: TaskId, step: TaskStep) => void;
 }

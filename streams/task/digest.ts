@@ -13,6 +13,11 @@ export class StateDigest {
     this.#toggle(key, commit);
   }
 
+  /** The commit that wrote a live key; undefined if it is not live. */
+  commitOf(key: string): number | undefined {
+    return this.#live.get(key);
+  }
+
   delete(key: string): void {
     const commit = this.#live.get(key);
     if (commit === undefined) return;

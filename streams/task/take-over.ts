@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import type { TopicName } from "../names.ts";
-import { changelogTopicFor, type TaskId, taskIdText, transactionalIdFor } from "../names.ts";
+import { changelogTopicFor, type TaskId, type TopicName, taskIdText, transactionalIdFor } from "../names.ts";
 import type { Admin, Broker, PartitionReader, TxnProducer } from "../ports.ts";
+import type { StageBinding, TaskOptions, TaskStep } from "./binding.ts";
 import { ChangelogFold, CLAIM, type Claim, decideRecovery, GENESIS, type RestoredState } from "./changelog.ts";
+import type { TaskTime } from "./time.ts";
 
 const RESTORE_FETCH_BYTES = 4_194_304;
 
@@ -26,26 +27,32 @@ export interface Ownership {
  * Throws the refusal of T5, or the broker's error; the producer is closed then.
  */
 export async function takeOver(
-  broker: Broker,
-  admin: Admin,
-  env: string,
+  binding: StageBinding,
   task: TaskId,
-  input: TopicName,
-  fingerprint: string,
+  options: TaskOptions,
+  admin: Admin,
+  time: TaskTime,
 ): Promise<Ownership> {
+  const { broker, env } = options;
+  const step = (name: TaskStep) => options.onStep?.(task, name);
   const changelog = changelogTopicFor(task.stage);
+  step("T1");
   const producer = broker.producer(transactionalIdFor(env, task));
   const reader = broker.reader();
   try {
+    step("T2");
     await producer.init();
-    const claim: Claim = { incarnation: randomUUID(), fingerprint };
+    const claim: Claim = { incarnation: randomUUID(), fingerprint: binding.fingerprint };
     const value = Buffer.from(JSON.stringify(claim));
-    await producer.send([{ topic: changelog, partition: task.partition, key: CLAIM, value, timestampMs: Date.now() }]);
+    const timestampMs = time.wallMs();
+    await producer.send([{ topic: changelog, partition: task.partition, key: CLAIM, value, timestampMs }]);
     await producer.commit();
-    const restored = await foldChangelog(reader, admin, changelog, task.partition);
-    const log = await admin.offsets(input, task.partition, "read_uncommitted");
-    const decision = decideRecovery(taskIdText(task), restored, fingerprint, log);
+    const restored = await foldChangelog(reader, admin, changelog, task.partition, step);
+    step("T5");
+    const log = await admin.offsets(binding.input, task.partition, "read_uncommitted");
+    const decision = decideRecovery(taskIdText(task), restored, binding.fingerprint, log);
     if (decision.action === "refuse") throw decision.error;
+    step("T6");
     return { producer, claim, restored, nextOffset: decision.progress?.nextOffset ?? log.startOffset };
   } catch (error) {
     await producer.close();
@@ -61,9 +68,12 @@ async function foldChangelog(
   admin: Admin,
   topic: TopicName,
   partition: number,
+  step: (name: TaskStep) => void = () => undefined,
 ): Promise<RestoredState> {
+  step("T3");
   const { startOffset, endOffset } = await admin.offsets(topic, partition, "read_uncommitted");
   const fold = new ChangelogFold();
+  step("T4");
   for (let position = startOffset; position < endOffset; ) {
     const batch = await reader.fetch(topic, partition, position, { maxBytes: RESTORE_FETCH_BYTES, maxWaitMs: 100 });
     fold.add(batch.records);

@@ -21,6 +21,9 @@ export class TaskOutput implements Output {
   readonly #partition: number;
   readonly #encoder: Encoder;
   #current: Position = { offset: -1, timestampMs: 0 };
+  readonly #saved: Counters;
+  #savedRecords = 0;
+  #savedBytes = 0;
 
   constructor(stage: StageName, input: TopicName, partition: number, encoder: Encoder, counters: Counters) {
     this.#stage = stage;
@@ -28,6 +31,20 @@ export class TaskOutput implements Output {
     this.#partition = partition;
     this.#encoder = encoder;
     this.counters = { ...counters };
+    this.#saved = { ...counters };
+  }
+
+  savepoint(): void {
+    Object.assign(this.#saved, this.counters);
+    this.#savedRecords = this.records.length;
+    this.#savedBytes = this.bytes;
+  }
+
+  /** Takes back what came since the savepoint. */
+  rollback(): void {
+    Object.assign(this.counters, this.#saved);
+    this.records.length = this.#savedRecords;
+    this.bytes = this.#savedBytes;
   }
 
   /** The record that what follows belongs to. */

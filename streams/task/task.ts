@@ -1,45 +1,43 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { WeirError } from "../errors.ts";
 import { type TaskId, taskIdText } from "../names.ts";
-import type { Admin, FetchResult, PartitionReader, RawRecord } from "../ports.ts";
-import {
-  type AnyProcessor,
-  type InputRecord,
-  isEffectProcessor,
-  type Processor,
-  type StateStore,
-} from "../processor.ts";
+import type { Admin, FetchResult, PartitionReader } from "../ports.ts";
+import type { AnyProcessor, StateStore } from "../processor.ts";
 import { noCounters, type TaskStatus } from "../runnable.ts";
-import type { StageBinding, TaskOptions } from "./binding.ts";
-import type { ProgressRecord } from "./changelog.ts";
+import type { StageBinding, TaskOptions, TaskStep } from "./binding.ts";
 import { CommitCycle } from "./commit.ts";
+import { Intake } from "./intake.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { Overlay } from "./overlay.ts";
 import { lastClaim, type Ownership, takeOver } from "./take-over.ts";
+import { systemTime, type TaskTime } from "./time.ts";
 
 const FETCH_BYTES = 1_048_576;
-/** Records an effect is planned over at once: enough to keep a model server busy, few enough to commit in time. */
-const EFFECT_RECORDS = 64;
 const MAX_FAILURES_A_MINUTE = 12;
-const MAX_POISON_A_MINUTE = 10;
+const MAX_BACKOFF_MS = 2_000;
 
 /**
- * One stage on one partition: takes over, processes, commits, and begins anew from its last commit after any failure.
- *
- * Lifecycle: starting ─► running ─► stopped, running ─► starting (a failure put it back), any ─► failed.
+ * One stage on one partition: takes over, processes, commits. What goes wrong on the way in costs the overlay and a
+ * pause; what goes wrong with the broker's transactions costs a new take-over.
  */
 export class Task {
   readonly id: TaskId;
   readonly #binding: StageBinding;
   readonly #options: TaskOptions;
   readonly #admin: Admin;
-  #state: TaskStatus["state"] = "starting";
+  readonly #observe: TaskOptions["onStep"] | undefined;
+  readonly #time: TaskTime;
+  readonly #intake: Intake;
+  readonly #lifecycle = new Lifecycle();
   #position = 0;
   #endOffset = Number.POSITIVE_INFINITY;
-  #progress: ProgressRecord | undefined;
+  #overlay: Overlay | undefined;
   #stores: readonly StateStore[] = [];
   readonly #stop = new AbortController();
-  /** Offsets whose record made the processor throw: they are dead letters when they are met again. */
-  readonly #poison = new Map<number, string>();
   readonly #failures: number[] = [];
+  /** The one fetch in flight: a reader takes no second. */
+  #pending: Promise<FetchResult> | undefined;
+  /** Aborts since the last commit. */
+  #aborts = 0;
   #started!: () => void;
   /** Resolves with the first take-over. */
   readonly started: Promise<void>;
@@ -47,8 +45,11 @@ export class Task {
   constructor(binding: StageBinding, partition: number, options: TaskOptions, admin: Admin) {
     this.id = { stage: binding.stage, partition };
     this.#binding = binding;
-    this.#options = options;
+    this.#options = { ...options, onStep: (_, step) => this.#step(step) };
+    this.#observe = options.onStep;
     this.#admin = admin;
+    this.#time = options.time ?? systemTime;
+    this.#intake = new Intake(binding, this.id, options);
     this.started = new Promise((resolve) => {
       this.#started = resolve;
     });
@@ -58,11 +59,11 @@ export class Task {
     return {
       stage: this.id.stage,
       partition: String(this.id.partition),
-      state: this.#state,
+      state: this.#lifecycle.state,
       lag: this.#endOffset - this.#position,
       position: this.#position,
-      watermarkMs: this.#progress?.watermarkMs ?? 0,
-      counters: this.#progress?.counters ?? noCounters(),
+      watermarkMs: this.#overlay?.progress?.watermarkMs ?? 0,
+      counters: this.#overlay?.progress?.counters ?? noCounters(),
       stateBytes: this.#stores.reduce((sum, store) => sum + store.size.bytes, 0),
     };
   }
@@ -72,14 +73,7 @@ export class Task {
     while (!this.#stop.signal.aborted) {
       let ownership: Ownership | undefined;
       try {
-        ownership = await takeOver(
-          this.#options.broker,
-          this.#admin,
-          this.#options.env,
-          this.id,
-          this.#binding.input,
-          this.#binding.fingerprint,
-        );
+        ownership = await takeOver(this.#binding, this.id, this.#options, this.#admin, this.#time);
         await this.#own(ownership);
       } catch (error) {
         await this.#afterFailure(error, ownership);
@@ -87,29 +81,26 @@ export class Task {
         await ownership?.producer.close();
       }
     }
-    this.#state = "stopped";
+    this.#lifecycle.enter("stopped");
   }
 
   stop(): void {
     this.#stop.abort();
   }
 
+  #step(step: TaskStep): void {
+    this.#lifecycle.at(step);
+    this.#observe?.(this.id, step);
+  }
+
   async #afterFailure(error: unknown, ownership: Ownership | undefined): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    this.#state = "starting";
-    const failure =
-      error instanceof WeirError
-        ? error
-        : new WeirError(
-            "INTERNAL",
-            "fatal",
-            `${taskIdText(this.id)}: ${(error as Error).stack}`,
-            "Report this with the lines above.",
-          );
+    const failure = asWeirError(error, this.id);
     if (failure.disposition === "fatal") {
-      this.#state = "failed";
+      this.#lifecycle.enter("failed");
       throw failure;
     }
+    this.#lifecycle.enter("waiting");
     if (failure.disposition === "fenced" && ownership) {
       const owner = await lastClaim(this.#options.broker, this.#admin, this.id).catch(() => undefined);
       if (owner && owner.incarnation !== ownership.claim.incarnation) {
@@ -117,11 +108,11 @@ export class Task {
         return;
       }
     }
-    const now = performance.now();
+    const now = this.#time.nowMs();
     this.#failures.push(now);
     const recent = this.#failures.filter((at) => at > now - 60_000).length;
     if (recent > MAX_FAILURES_A_MINUTE) {
-      this.#state = "failed";
+      this.#lifecycle.enter("failed");
       throw new WeirError(
         "TASK_KEEPS_FAILING",
         "fatal",
@@ -130,9 +121,12 @@ export class Task {
         { cause: failure },
       );
     }
-    await sleep(Math.random() * Math.min(2_000, 50 * 2 ** recent), undefined, { signal: this.#stop.signal }).catch(
-      () => undefined,
-    );
+    await this.#backOff(recent);
+  }
+
+  async #backOff(attempt: number): Promise<void> {
+    const limitMs = Math.min(MAX_BACKOFF_MS, 50 * 2 ** attempt);
+    await this.#time.sleep(this.#time.random() * limitMs, this.#stop.signal);
   }
 
   async #own(ownership: Ownership): Promise<void> {
@@ -141,142 +135,86 @@ export class Task {
     for (const store of processor.stores) {
       for (const [key, value] of ownership.restored.stores.get(store.name) ?? []) store.restore(key, value);
     }
-    this.#progress = ownership.restored.progress;
-    this.#position = ownership.nextOffset;
+    const { progress } = ownership.restored;
+    const overlay = new Overlay(this.#binding, this.id, this.#options.codecs, processor, progress);
+    this.#overlay = overlay;
+    const cycle = new CommitCycle(this.#binding, this.id, ownership, this.#options, processor, overlay, this.#time);
     const reader = this.#options.broker.reader();
     // A waiting fetch ends with its connection, so that a stop does not wait for the broker.
     this.#stop.signal.addEventListener("abort", () => void reader.close(), { once: true });
+    this.#started();
     try {
-      await this.#loop(reader, processor, ownership);
+      while (!this.#stop.signal.aborted) {
+        this.#position = overlay.progress?.nextOffset ?? ownership.nextOffset;
+        try {
+          await this.#pass(reader, processor, overlay, cycle);
+        } catch (error) {
+          await this.#abort(error, overlay);
+        }
+      }
     } finally {
       await reader.close();
     }
+    // What was processed since the last commit is dropped: the next owner reads it again.
   }
 
-  async #loop(reader: PartitionReader, processor: AnyProcessor, ownership: Ownership): Promise<void> {
-    const cycle = new CommitCycle(this.#binding, this.id, ownership, this.#options, processor);
+  /** Nothing was sent: back to the last progress. Throws on if that does not mend it. */
+  async #abort(error: unknown, overlay: Overlay): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const mends = error instanceof WeirError && error.disposition === "retry";
+    if (!mends || this.#lifecycle.phase !== "running" || !overlay.canGoBack) throw error;
+    this.#lifecycle.enter("rewinding");
+    overlay.drop();
+    await this.#pending?.catch(() => undefined);
+    await this.#backOff(++this.#aborts);
+    this.#lifecycle.enter("running");
+  }
+
+  /** Reads on from the position until stopped. */
+  async #pass(reader: PartitionReader, processor: AnyProcessor, overlay: Overlay, cycle: CommitCycle): Promise<void> {
     const fetch = (offset: number): Promise<FetchResult> => {
       const result = reader.fetch(this.#binding.input, this.id.partition, offset, { maxBytes: FETCH_BYTES });
       result.catch(() => undefined); // awaited below; a failure of the turn in between must not be unhandled
+      this.#pending = result;
       return result;
     };
+    const commit = async (nextOffset: number) => {
+      await cycle.commit(nextOffset);
+      this.#aborts = 0;
+    };
+    const portion = Intake.portion(processor);
     let pending = fetch(this.#position);
-    this.#state = "running";
-    this.#started();
     while (!this.#stop.signal.aborted) {
       const batch = await pending;
       pending = fetch(batch.nextOffset);
       for (let i = 0; i < batch.records.length; ) {
-        const some = isEffectProcessor(processor)
-          ? batch.records.slice(i, i + EFFECT_RECORDS)
-          : batch.records.slice(i, i + 500);
-        await this.#process(processor, some, cycle);
+        if (overlay.isEmpty) this.#step("C1");
+        const some = batch.records.slice(i, i + portion);
+        await this.#intake.take(some, processor, overlay, this.#stop.signal);
         i += some.length;
         const next = i < batch.records.length ? batch.records[i]!.offset : batch.nextOffset;
         if (this.#stop.signal.aborted) break;
         const caughtUp = next >= batch.endOffset;
         const due = cycle.due(caughtUp);
-        if (due) this.#progress = await cycle.commit(next);
+        if (due) await commit(next);
         if (due || caughtUp) this.#position = next;
       }
       if (batch.records.length === 0) {
-        if (cycle.due(true)) this.#progress = await cycle.commit(batch.nextOffset);
+        if (cycle.due(true)) await commit(batch.nextOffset);
         this.#position = batch.nextOffset;
       }
       this.#endOffset = batch.endOffset;
     }
-    // What was processed since the last commit is dropped: the next owner reads it again.
-  }
-
-  async #process(processor: AnyProcessor, raw: readonly RawRecord[], cycle: CommitCycle): Promise<void> {
-    const records = await this.#decode(raw, cycle);
-    if (isEffectProcessor(processor)) {
-      if (records.length === 0) return;
-      const reply = await processor.perform(processor.plan(records), this.#stop.signal);
-      cycle.output.at(records.at(-1)!);
-      processor.apply(records, reply, cycle.output);
-      cycle.check(records, this.id);
-      return;
-    }
-    for (const record of records) {
-      cycle.output.at(record);
-      try {
-        (processor as Processor<unknown>).process(record, cycle.output);
-      } catch (error) {
-        this.#remember(record.offset, error);
-      }
-      cycle.check([record], this.id);
-    }
-  }
-
-  /** The state may be half written: back to the last commit, and past this record as a dead letter. */
-  #remember(offset: number, error: unknown): never {
-    if (error instanceof WeirError && error.disposition === "fatal") throw error;
-    this.#poison.set(offset, String((error as Error).message ?? error));
-    const where = `${taskIdText(this.id)} at offset ${offset}`;
-    if (this.#poison.size > MAX_POISON_A_MINUTE) {
-      throw new WeirError(
-        "PROCESSOR_KEEPS_THROWING",
-        "fatal",
-        `${where}: ${(error as Error).stack}`,
-        "This is a fault of the processor: report it with the record.",
-      );
-    }
-    throw new WeirError(
-      "PROCESSOR_ERROR",
-      "retry",
-      `${where}: ${(error as Error).message}`,
-      "The record goes to the dead letters.",
-    );
-  }
-
-  async #decode(raw: readonly RawRecord[], cycle: CommitCycle): Promise<InputRecord<unknown>[]> {
-    const records: InputRecord<unknown>[] = [];
-    const { codecs } = this.#options;
-    for (const { offset, timestampMs, key, value } of raw) {
-      const refuse = (code: string, reason: string) => {
-        cycle.output.at({ offset, timestampMs });
-        cycle.expectOne();
-        cycle.output.reject({
-          code,
-          reason,
-          eventId: "",
-          timestampMs,
-          entity: key?.toString() ?? "",
-          bytes: value ?? Buffer.alloc(0),
-        });
-      };
-      const poison = this.#poison.get(offset);
-      if (poison !== undefined) {
-        refuse("processor_error", poison);
-        continue;
-      }
-      try {
-        const unknown = value === null ? null : codecs.unknownId(value);
-        if (unknown !== null) await codecs.learn(unknown);
-        const decoded = value === null ? null : codecs.decode(this.#binding.input, value);
-        records.push({
-          topic: this.#binding.input,
-          partition: this.id.partition,
-          offset,
-          timestampMs,
-          key: key?.toString() ?? null,
-          value: decoded,
-        });
-      } catch (error) {
-        if (isUnreachable(error))
-          throw new WeirError(
-            "REGISTRY_UNAVAILABLE",
-            "retry",
-            `${taskIdText(this.id)} at offset ${offset}: ${(error as Error).message}`,
-            "Check that the schema registry runs.",
-          );
-        refuse("undecodable", (error as Error).message);
-      }
-    }
-    return records;
   }
 }
 
-const isUnreachable = (error: unknown): boolean =>
-  /ECONN|ETIMEDOUT|socket|timeout|fetch failed/i.test(String((error as Error).message));
+/** An error that nobody foresaw is a fault of ours: it would come again, so it is not tried again. */
+function asWeirError(error: unknown, id: TaskId): WeirError {
+  if (error instanceof WeirError) return error;
+  return new WeirError(
+    "INTERNAL",
+    "fatal",
+    `${taskIdText(id)}: ${(error as Error)?.stack ?? error}`,
+    "Report this with the lines above.",
+  );
+}

@@ -50,3 +50,59 @@ test("a flush hands over what changed since the last one, once", () => {
   store.delete("never there");
   expect(keys()).toEqual(["a"]);
 });
+
+test("after a rollback the store is as it was at the savepoint, after a drop as at the last merge, and so is the next flush", () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant("put" as const),
+      key: fc.constantFrom("a", "b", "c"),
+      value: fc.option(fc.nat(9)),
+    }),
+    fc.constant({ kind: "savepoint" as const }),
+    fc.constant({ kind: "rollback" as const }),
+    fc.constant({ kind: "commit" as const }),
+    fc.constant({ kind: "failed commit" as const }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const store = new KeyValueStore<number>("s");
+      let model = new Map<string, number>();
+      let saved = new Map(model);
+      let committed = new Map(model);
+      const logged = new Map<string, string>();
+      const flush = (into: Map<string, string>) =>
+        store.flush((key, bytes) => (bytes ? into.set(key, bytes.toString()) : into.delete(key)));
+      for (const s of steps) {
+        if (s.kind === "put" && s.value !== null) {
+          store.put(s.key, s.value);
+          model.set(s.key, s.value);
+        } else if (s.kind === "put") {
+          store.delete(s.key);
+          model.delete(s.key);
+        } else if (s.kind === "savepoint") {
+          store.savepoint();
+          saved = new Map(model);
+        } else if (s.kind === "rollback") {
+          store.rollback();
+          model = new Map(saved);
+        } else {
+          flush(s.kind === "commit" ? logged : new Map());
+          if (s.kind === "commit") {
+            store.merge();
+            committed = new Map(model);
+          } else {
+            store.drop();
+            model = new Map(committed);
+          }
+          store.savepoint();
+          saved = new Map(model);
+        }
+        expect(new Map(store.entries())).toEqual(model);
+        expect(store.size.keys).toBe(model.size);
+      }
+      flush(logged);
+      expect(logged).toEqual(new Map([...model].map(([k, v]) => [k, String(v)])));
+      expect(store.size.bytes).toBe([...logged.values()].reduce((sum, json) => sum + json.length, 0));
+    }),
+  );
+});

@@ -11,6 +11,7 @@ import {
   type StageBinding,
   StageRunner,
   stageName,
+  type TaskOptions,
   type TopicName,
   topicName,
 } from "../../streams/index.ts";
@@ -81,7 +82,8 @@ async function newWorld(fails?: (n: number) => boolean) {
     output,
     input,
     options,
-    runner: (more: Partial<StageBinding> = {}) => new StageRunner({ ...binding, ...more }, [0, 1], options),
+    runner: (more: Partial<StageBinding> = {}, moreOptions: Partial<TaskOptions> = {}) =>
+      new StageRunner({ ...binding, ...more }, [0, 1], { ...options, ...moreOptions }),
     /** Numbers from 1 on, by key over both partitions. */
     feed: async (count: number) => {
       const records = Array.from({ length: count }, () => next++).map((n) => ({
@@ -163,16 +165,18 @@ describe("a stage on a real broker", () => {
     await world.close();
   });
 
-  test("a record that makes the processor throw is a dead letter with its origin, leaves no trace in the state, and the rest goes on", async () => {
+  test("a record that makes the processor throw is a dead letter with its origin, leaves no trace in the state, and the rest goes on without a new take-over", async () => {
     const world = await newWorld((n) => n === 77);
     await world.feed(200);
-    const runner = world.runner();
+    const steps: string[] = [];
+    const runner = world.runner({}, { onStep: (task, step) => steps.push(`${task.partition} ${step}`) });
     await runner.start();
     await until("all records are accounted for", () => counted(runner) === 200);
     const [in_, accepted, dead] = (["in", "accepted", "dead"] as const).map((c) =>
       runner.status().reduce((sum, t) => sum + t.counters[c], 0),
     );
     expect([in_, accepted, dead]).toEqual([200, 199, 1]);
+    expect(steps.filter((s) => s.endsWith("T2"))).toHaveLength(PARTITIONS);
     await runner.stop();
     expectExactlyOnce(
       await read(world.output),

@@ -1,0 +1,21 @@
+/** Throws in a row that are borne; after that, one in a hundred records. */
+const BURST = 10;
+const RECORDS_PER_THROW = 100;
+
+/**
+ * How often a processor may throw (C1): a bucket that each throw fills and each record drains. It counts records, not
+ * time, so that a replay comes to the same end.
+ */
+export class ErrorBudget {
+  #level = 0;
+
+  record(): void {
+    if (this.#level > 0) this.#level--;
+  }
+
+  /** False when it is spent. */
+  spend(): boolean {
+    this.#level += RECORDS_PER_THROW;
+    return this.#level <= BURST * RECORDS_PER_THROW;
+  }
+}
