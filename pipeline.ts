@@ -45,6 +45,9 @@ export const topics = {
   incidents: topicName("incidents"),
   explanations: topicName("explanations"),
   routing: topicName("routing"),
+  labels: topicName("labels"),
+  experiments: topicName("experiments"),
+  decisions: topicName("decisions"),
 } as const;
 
 const stage = (
@@ -70,6 +73,8 @@ export const stages = {
     rekeyed: [t.anomaliesByGroup],
   }),
   incidents: stage("incidents", t.anomaliesByGroup, [t.incidents]),
+  measure: stage("measure", t.predictions, [t.experiments], { rekeyed: [t.experiments] }),
+  control: stage("control", t.experiments, [t.routing, t.decisions]),
   explain: stage("explain", t.incidents, [t.explanations]),
   lakeFeatures: stage("lake-features", t.features, [], { changelog: false }),
   lakeRaw: stage("lake-raw", t.logsRaw, [], { changelog: false }),
@@ -91,6 +96,9 @@ export const topicDefinitions: readonly TopicDefinition[] = [
   data(t.incidents, "incident", "compact,delete"),
   data(t.explanations, "explanation", "compact,delete"),
   data(t.routing, "routing-config", "compact"),
+  data(t.labels, "label", "compact"),
+  data(t.experiments, "experiment-event"),
+  data(t.decisions, "decision", "compact,delete"),
   data(t.checkpoints, "shard-checkpoint", "compact"),
   data(t.kinesisDead, "dead-letter"),
   ...Object.values(stages).flatMap((s) =>

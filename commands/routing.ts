@@ -39,6 +39,8 @@ export async function publishRouting(
     arms,
     author: "weir start",
     createdAtMs: Date.now(),
+    experiment: "",
+    labelledUntilMs: 0,
   };
   const producer = broker.producer(`${config.env}.routing`);
   try {

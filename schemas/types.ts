@@ -68,6 +68,85 @@ export interface DeadLetter {
   bytes: Buffer;
 }
 
+export type DecisionKind = "started" | "refused" | "ladder" | "verdict" | "operator" | "interrupted";
+
+/** One decision about an experiment, with all it rests on. */
+export interface Decision {
+  experiment: string;
+  /** Counts up from 0 within the experiment. */
+  number: number;
+  family: string;
+  kind: DecisionKind;
+  /** What was done: start, refuse, hold, advance, complete, rollback, continue, promote, keep, inconclusive, stop. */
+  action: string;
+  reasons: string[];
+  /** Event time of the look. */
+  atMs: number;
+  /** The routing version in force after it. */
+  routingVersion: number;
+  /** The experiment is over with this decision. */
+  ended: boolean;
+  /** control, or the person whose command it was. */
+  author: string;
+  /** Id of the command that this answers; empty: none. */
+  request: string;
+  /** JSON: everything the decision was made from, enough to make it again. */
+  record: string;
+}
+
+export type ExperimentEventKind = "report" | "command";
+
+export interface RowSums {
+  clusters: number;
+  rows: number;
+  hits: number;
+  rowsSquared: number;
+  rowsTimesHits: number;
+  hitsSquared: number;
+}
+
+export interface ArmTally {
+  /** Entities that routing gave to the arm. */
+  entities: number;
+  /** Rows that routing gave to the arm. */
+  rows: number;
+  /** Of these, rows that the arm's model did not score on the model server. */
+  errors: number;
+  requests: number;
+  slowRequests: number;
+  /** Scored rows by score, 20 bins of 0.05. */
+  histogram: number[];
+  /** Rows over the threshold, by entity. */
+  flagged: RowSums;
+  /** Labelled rows whose verdict was right, by entity. */
+  right: RowSums;
+}
+
+/** One partition's rows under one routing version, from its first row on. */
+export interface VersionTally {
+  version: number;
+  /** Champion, challenger. */
+  arms: ArmTally[];
+  /** Labelled rows that both arms scored; a hit is +1 where the challenger alone was right, -1 where the champion alone was. */
+  paired: RowSums;
+  championOnly: number;
+  challengerOnly: number;
+  unlabelled: number;
+}
+
+/** What the control stage hears: tallies of scored rows, with the clocks of their writers, and commands. Internal. */
+export interface ExperimentEvent {
+  kind: ExperimentEventKind;
+  family: string;
+  /** measure/<partition>; of a command its author. */
+  source: string;
+  /** Of a report: the writer's clock. Of a command 0. */
+  clockMs: number;
+  tallies: VersionTally[];
+  /** JSON of a command; empty in a report. */
+  command: string;
+}
+
 export type ExplanationMode = "template" | "model";
 
 export interface Citation {
@@ -159,6 +238,21 @@ export interface Incident {
   evidence: Evidence[];
 }
 
+/** What a person says about one window of one entity. A later record of the same key replaces it. */
+export interface Label {
+  entity: string;
+  windowEndMs: number;
+  anomalous: boolean;
+  /** From when on the label was known, in event time. */
+  knownAtMs: number;
+  author: string;
+  /** Where it was given: command, console, slack, review. */
+  source: string;
+  /** model/version whose verdict the person saw; empty: none. */
+  modelVersion: string;
+  note: string;
+}
+
 export type SourceSign = "events" | "tick" | "open" | "close" | "idle";
 
 export interface LogEvent {
@@ -189,8 +283,10 @@ export interface ModelRef {
   name: string;
   /** The version that answered. */
   version: string;
-  /** triton, or built-in when the fallback scored. */
+  /** triton; built-in when the fallback scored; failed when an experiment's challenger gave no answer. */
   evaluator: string;
+  /** How long the request took that scored these rows; -1: not known. Not repeated by a replay. */
+  latencyMs: number;
 }
 
 /** Scores of the rows of one FeatureBatch, in its order. Rows no routing version covers are left out; the watermark is forwarded all the same. */
@@ -237,6 +333,10 @@ export interface RoutingConfig {
   arms: RoutingArm[];
   author: string;
   createdAtMs: number;
+  /** The experiment whose rows this version makes; empty: none. The first arm is its champion, the second its challenger. */
+  experiment: string;
+  /** Verdicts on windows before this are kept to be compared with labels; 0: none are. */
+  labelledUntilMs: number;
 }
 
 export type ShardState = "active" | "ended";

@@ -5,21 +5,23 @@ import type { Broker, PartitionReader } from "./ports.ts";
 const POLL_MS = 500;
 
 /**
- * A small topic of one partition, read whole before the stage begins and followed from then on.
+ * One partition of a small topic, read whole before the stage begins and followed from then on.
  *
  * `take` is called once per record in offset order; it must not throw.
  */
 export class SideInput {
   readonly #broker: Broker;
   readonly #topic: TopicName;
+  readonly #partition: number;
   readonly #take: (value: Buffer) => Promise<void> | void;
   readonly #stop = new AbortController();
   #reader: PartitionReader | undefined;
   #following: Promise<void> = Promise.resolve();
 
-  constructor(broker: Broker, topic: TopicName, take: (value: Buffer) => Promise<void> | void) {
+  constructor(broker: Broker, topic: TopicName, take: (value: Buffer) => Promise<void> | void, partition = 0) {
     this.#broker = broker;
     this.#topic = topic;
+    this.#partition = partition;
     this.#take = take;
   }
 
@@ -53,7 +55,7 @@ export class SideInput {
   }
 
   async #read(reader: PartitionReader, position: number): Promise<[next: number, end: number]> {
-    const batch = await reader.fetch(this.#topic, 0, position, { maxWaitMs: POLL_MS });
+    const batch = await reader.fetch(this.#topic, this.#partition, position, { maxWaitMs: POLL_MS });
     for (const { value } of batch.records) if (value) await this.#take(value);
     return [batch.nextOffset, batch.endOffset];
   }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ScoreAnswer, ScoreCall, Scorer } from "../processors/index.ts";
+import { FAILED, type ScoreAnswer, type ScoreCall, type Scorer } from "../processors/index.ts";
 import { WeirError } from "../streams/index.ts";
 import type { TritonClient } from "./client/client.ts";
 import { type Models, reviveModel } from "./models.ts";
@@ -8,6 +8,8 @@ const FIRST_PAUSE_MS = 200;
 const MAX_PAUSE_MS = 5_000;
 /** More in flight gain nothing on one model instance; fewer leave it idle while an answer travels. */
 const CALLS_IN_FLIGHT = 4;
+/** For a call that may fail, with all its retries: an ill challenger must not hold up the champion's verdicts. */
+const MAY_FAIL_TIMEOUT_MS = 2_000;
 
 export interface TritonScorerOptions {
   readonly client: TritonClient;
@@ -21,7 +23,8 @@ export interface TritonScorerOptions {
  *
  * Where waiting may help (server gone, slow, overloaded, model not loaded or failing) it waits until the signal aborts:
  * lag grows, nothing is lost. A server that came back empty is asked to load the model, a model whose process died is
- * unloaded and loaded. Errors that waiting cannot mend are thrown.
+ * unloaded and loaded. Errors that waiting cannot mend are thrown. A call that may fail has one attempt and is answered
+ * as `failed` whatever was wrong.
  */
 export class TritonScorer implements Scorer {
   readonly #options: TritonScorerOptions;
@@ -52,6 +55,17 @@ export class TritonScorer implements Scorer {
 
   async #answer(call: ScoreCall, signal: AbortSignal): Promise<ScoreAnswer> {
     const { client, onWait } = this.#options;
+    if (call.mayFail) {
+      const startedAt = performance.now();
+      try {
+        return await this.#once(client, call, signal, MAY_FAIL_TIMEOUT_MS);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof WeirError)) throw error;
+        const latencyMs = Math.round(performance.now() - startedAt);
+        return { version: call.modelVersion, evaluator: FAILED, latencyMs, raw: new Float32Array(0) };
+      }
+    }
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       signal.throwIfAborted();
       try {
@@ -83,11 +97,12 @@ export class TritonScorer implements Scorer {
     signal.throwIfAborted();
   }
 
-  async #once(client: TritonClient, call: ScoreCall, signal: AbortSignal): Promise<ScoreAnswer> {
+  async #once(client: TritonClient, call: ScoreCall, signal: AbortSignal, timeoutMs?: number): Promise<ScoreAnswer> {
     const model = this.#options.models.get(call.model, call.modelVersion);
     const who = `${call.model} version ${call.modelVersion}`;
     if (!model) throw fatal("MODEL_UNKNOWN", `${who} is not in the model repository.`, "Publish it, or route past it.");
     const { input, output } = model.manifest;
+    const startedAt = performance.now();
     const reply = await client.infer(
       {
         model: call.model,
@@ -97,8 +112,9 @@ export class TritonScorer implements Scorer {
         columns: model.columns.length,
         data: call.matrix,
       },
-      { signal },
+      { signal, ...(timeoutMs !== undefined && { timeoutMs }) },
     );
+    const latencyMs = Math.round(performance.now() - startedAt);
     // Two values a row are the chances of "normal" and "anomaly".
     const raw = reply.width === 2 ? reply.data.filter((_, i) => i % 2 === 1) : reply.data;
     if (raw.length !== call.rows) {
@@ -116,7 +132,7 @@ export class TritonScorer implements Scorer {
         "Look at the model: finite input must not give such an output. Route to the version before it.",
       );
     }
-    return { version: reply.version, evaluator: "triton", raw };
+    return { version: reply.version, evaluator: "triton", latencyMs, raw };
   }
 }
 

@@ -1,4 +1,12 @@
 export { type Calibration, interpolate } from "./calibration.ts";
 export type { BatchColumns, ScorePlan } from "./plan.ts";
 export { createScoreProcessor, type ScoreOptions, type ScoreReply } from "./score.ts";
-export type { ModelCatalog, Router, ScoreAnswer, ScoreCall, Scorer, ScoringModel } from "./scorer.ts";
+export {
+  FAILED,
+  type ModelCatalog,
+  type Router,
+  type ScoreAnswer,
+  type ScoreCall,
+  type Scorer,
+  type ScoringModel,
+} from "./scorer.ts";

@@ -3,7 +3,7 @@ import type { InputRecord } from "../../streams/index.ts";
 import { interpolate } from "./calibration.ts";
 import { type BatchPlan, float32, modelOf } from "./plan.ts";
 import type { ScoreOptions } from "./score.ts";
-import type { ModelCatalog, ScoreAnswer, ScoringModel } from "./scorer.ts";
+import { FAILED, type ModelCatalog, type ScoreAnswer, type ScoringModel } from "./scorer.ts";
 
 const TOP_FEATURES = 5;
 /** A silent entity has no score of its own: it is as strange as can be, against the usual operating point. */
@@ -13,7 +13,10 @@ const SILENT = { score: 1, probability: 1, threshold: 0.85 };
 export interface BatchScores {
   readonly rows: number;
   readonly models: readonly ModelRef[];
+  /** Per row: index into `models`. */
   readonly arm: Uint8Array;
+  /** Per row: index into the config's arms of the one whose verdict it is; the first where another failed. */
+  readonly judgedBy: Uint8Array;
   readonly score: Float32Array;
   readonly probability: Float32Array;
   readonly raw: Float32Array;
@@ -33,24 +36,30 @@ export function judge(
     rows,
     models: [] as ModelRef[],
     arm: new Uint8Array(rows),
+    judgedBy: plan.arms.slice(0, rows),
     score: new Float32Array(rows),
     probability: new Float32Array(rows),
     raw: new Float32Array(rows),
     shadow: new Float32Array(rows).fill(Number.NaN),
   };
   if (rows === 0 || !config) return scores;
+  const answerOf = (index: number) => answers[plan.asked[index]?.call ?? -1];
+  plan.arms.forEach((index, row) => {
+    if (answerOf(index)?.evaluator === FAILED) scores.judgedBy[row] = 0;
+  });
   config.arms.forEach((arm, index) => {
     const asked = plan.asked[index];
     if (!asked) return;
-    const { version, evaluator, raw } = answers[asked.call]!;
+    const { version, evaluator, latencyMs = -1, raw } = answers[asked.call]!;
     const { calibration } = modelOf(catalog, arm.model, arm.modelVersion);
-    const modelIndex = scores.models.push({ name: arm.model, version, evaluator }) - 1;
+    const modelIndex = scores.models.push({ name: arm.model, version, evaluator, latencyMs }) - 1;
+    if (evaluator === FAILED) return;
     for (let row = 0; row < rows; row++) {
       const place = asked.places[row]!;
       if (place < 0) continue;
       const said = raw[place]!;
       const score = interpolate(calibration.raw, calibration.score, said);
-      if (plan.arms[row] !== index) {
+      if (scores.judgedBy[row] !== index) {
         scores.shadow[row] = score;
         continue;
       }
@@ -93,7 +102,7 @@ export function anomaliesOf(
   });
   const anomalies: Anomaly[] = [];
   for (let row = 0; row < scores.rows; row++) {
-    const arm = config.arms[plan.arms[row]!]!;
+    const arm = config.arms[scores.judgedBy[row]!]!;
     const model = modelOf(options.models, arm.model, arm.modelVersion);
     const threshold = Math.fround(model.threshold);
     if (scores.score[row]! < threshold) continue;

@@ -66,10 +66,12 @@ export function planScores(
     const asked = config.arms.map((arm, index) => {
       const wanted = everyRow ? arms.length : arms.reduce((n, a) => n + (a === index ? 1 : 0), 0);
       if (wanted === 0) return null;
-      const key = `${arm.model}/${arm.modelVersion}`;
+      // The champion was asked for the same rows: the batch need not wait for a challenger that is ill.
+      const mayFail = config.experiment !== "" && index > 0 && everyRow;
+      const key = `${arm.model}/${arm.modelVersion}/${mayFail}`;
       let model = gather.get(key);
       if (!model) {
-        model = new ModelRows(arm.model, arm.modelVersion, options);
+        model = new ModelRows(arm.model, arm.modelVersion, mayFail, options);
         gather.set(key, model);
       }
       const call = model.callFor(wanted, calls);
@@ -83,9 +85,10 @@ export function planScores(
   });
   return {
     batches,
-    calls: calls.map(({ model, modelVersion, rows, matrix, columns }) => ({
+    calls: calls.map(({ model, modelVersion, mayFail, rows, matrix, columns }) => ({
       model,
       modelVersion,
+      mayFail,
       rows,
       matrix: matrix.subarray(0, rows * columns),
     })),
@@ -120,6 +123,7 @@ export function float32(bytes: Buffer): Float32Array {
 interface OpenCall {
   readonly model: string;
   readonly modelVersion: string;
+  readonly mayFail: boolean;
   readonly columns: number;
   readonly matrix: Float32Array;
   rows: number;
@@ -129,13 +133,15 @@ interface OpenCall {
 class ModelRows {
   readonly #model: string;
   readonly #version: string;
+  readonly #mayFail: boolean;
   readonly #from: Int32Array;
   #open: OpenCall | null = null;
 
-  constructor(name: string, version: string, options: PlanOptions) {
+  constructor(name: string, version: string, mayFail: boolean, options: PlanOptions) {
     const model = modelOf(options.models, name, version);
     this.#model = name;
     this.#version = version;
+    this.#mayFail = mayFail;
     this.#from = columnMap(model, options.featureSet, `${name} version ${version}`);
   }
 
@@ -143,7 +149,14 @@ class ModelRows {
     const columns = this.#from.length;
     if (!this.#open || (this.#open.rows + rows) * columns > this.#open.matrix.length) {
       const matrix = new Float32Array(Math.max(rows, MAX_CALL_ROWS) * columns);
-      this.#open = { model: this.#model, modelVersion: this.#version, columns, matrix, rows: 0 };
+      this.#open = {
+        model: this.#model,
+        modelVersion: this.#version,
+        mayFail: this.#mayFail,
+        columns,
+        matrix,
+        rows: 0,
+      };
       calls.push(this.#open);
     }
     return this.#open;

@@ -8,14 +8,21 @@ export interface ScoreCall {
   readonly rows: number;
   /** float32, row-major, in the model's own column order; NaN where missing. */
   readonly matrix: Float32Array;
+  /** An experiment's challenger: one attempt within a short limit, and the champion's verdict counts where it fails. */
+  readonly mayFail?: boolean;
 }
+
+/** Stands as the evaluator of an answer without scores. Only a call that may fail is answered so. */
+export const FAILED = "failed";
 
 export interface ScoreAnswer {
   /** The version that answered. */
   readonly version: string;
-  /** triton, or built-in. */
+  /** triton, built-in, or failed. */
   readonly evaluator: string;
-  /** What the model said, one finite number a row; higher is stranger. */
+  /** How long the request took, whole milliseconds. */
+  readonly latencyMs?: number;
+  /** What the model said, one finite number a row; higher is stranger. Empty where it failed. */
   readonly raw: Float32Array;
 }
 

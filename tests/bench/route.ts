@@ -25,6 +25,8 @@ const config: RoutingConfig = {
   ],
   author: "bench",
   createdAtMs: 0,
+  experiment: "",
+  labelledUntilMs: 0,
 };
 const ids = Array.from({ length: IDS }, (_, i) => `i-${(i * 0x9e3779b1 + 0x1234567).toString(16).padStart(17, "0")}`);
 if (ids.some((id) => id.length !== 19)) throw new Error("ids must have 19 characters");

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   createScoreProcessor,
+  FAILED,
   interpolate,
   type ScoreAnswer,
   type ScoreCall,
@@ -51,6 +52,8 @@ const routing = (more: Partial<RoutingConfig> = {}): RoutingConfig => ({
   ],
   author: "test",
   createdAtMs: 0,
+  experiment: "",
+  labelledUntilMs: 0,
   ...more,
 });
 
@@ -200,6 +203,33 @@ describe("a row", () => {
     expect(early.anomalies).toEqual([]);
     expect(early.edges.length).toBe(3);
     expect((await run(batch([[first, 1]], { silent: ["quiet"] }))).anomalies.length).toBe(2);
+  });
+
+  test("has the champion's verdict where an experiment's challenger gave no answer; the challenger is marked as failed", async () => {
+    const asked: boolean[] = [];
+    const ill = {
+      score: async (calls: readonly ScoreCall[]): Promise<ScoreAnswer[]> =>
+        calls.map(({ rows, mayFail }) => {
+          asked.push(mayFail ?? false);
+          const raw = mayFail ? new Float32Array(0) : new Float32Array(rows).fill(0.9);
+          return { version: "1", evaluator: mayFail ? FAILED : "triton", latencyMs: 7, raw };
+        }),
+    };
+    const rows: [string, number][] = [
+      [first, 0.5],
+      [second, 0.5],
+    ];
+    const { predictions, anomalies } = await setup([routing({ experiment: "try" })], { scorer: ill }).run(batch(rows));
+    expect(asked).toEqual([false, true]);
+    const p = predictions[0]!;
+    expect(p.models.map((m) => `${m.name} ${m.evaluator} ${m.latencyMs}`)).toEqual(["a triton 7", "b failed 7"]);
+    expect([...p.arm]).toEqual([0, 0]);
+    expect(floats(p.raw)).toEqual([0.9, 0.9].map(Math.fround));
+    expect(floats(p.shadow)).toEqual([Number.NaN, Number.NaN]);
+    expect(anomalies.map((a) => a.model)).toEqual(["a", "a"]);
+    asked.length = 0;
+    await setup([routing()], { scorer: ill }).run(batch(rows));
+    expect(asked, "outside an experiment both arms must answer").toEqual([false, false]);
   });
 
   test("lies unaligned in its record without harm", async () => {

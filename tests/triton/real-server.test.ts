@@ -110,12 +110,14 @@ describe("on the real server", () => {
     const scorer = new TritonScorer({ client, models });
     const matrix = rows("xgboost_anomaly", "2", 64);
     const call = { model: "xgboost_anomaly", modelVersion: "2", rows: 64, matrix };
-    const [before] = await scorer.score([call], forever);
+    const timeless = async (...calls: (typeof call)[]) =>
+      (await scorer.score(calls, forever)).map(({ latencyMs, ...answer }) => answer);
+    const [before] = await timeless(call);
     await client.unload("xgboost_anomaly");
-    expect(await scorer.score([call, call], forever)).toEqual([before, before]);
+    expect(await timeless(call, call)).toEqual([before, before]);
     for (const pid of stubsOf("xgboost_anomaly")) process.kill(pid, "SIGKILL");
     expect(await client.modelReady("xgboost_anomaly", "2")).toBe(true);
-    expect(await scorer.score([call, call], forever)).toEqual([before, before]);
+    expect(await timeless(call, call)).toEqual([before, before]);
   }, 60_000);
 });
 

@@ -23,6 +23,8 @@ const config = (weight: number, more: Partial<RoutingConfig> = {}): RoutingConfi
   ],
   author: "test",
   createdAtMs: 0,
+  experiment: "",
+  labelledUntilMs: 0,
   ...more,
 });
 

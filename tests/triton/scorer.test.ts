@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { ScoreCall } from "../../processors/index.ts";
+import { FAILED, type ScoreCall } from "../../processors/index.ts";
 import { loadModels, Models, readModel, TritonClient, TritonScorer } from "../../triton/index.ts";
 import { FaultServer, grpcError, reply, sums } from "./fault-server.ts";
 
@@ -36,8 +36,27 @@ describe("the scorer", () => {
     const scorer = new TritonScorer({ client, models });
     const answers = await scorer.score([call(1), call(3), call(2)], forever);
     expect(answers.map((a) => a.raw.length)).toEqual([1, 3, 2]);
-    expect(answers[0]).toEqual({ version: "1", evaluator: "triton", raw: Float32Array.of(3) });
+    expect(answers[0]).toEqual({
+      version: "1",
+      evaluator: "triton",
+      latencyMs: expect.any(Number),
+      raw: Float32Array.of(3),
+    });
     expect(await scorer.score([], forever)).toEqual([]);
+  });
+
+  test("answers a call that may fail as failed, whatever is wrong, and does not wait", async () => {
+    const may = { ...call(), mayFail: true };
+    const failed = { version: "1", evaluator: FAILED, raw: new Float32Array(0) };
+    const scorer = new TritonScorer({ client, models });
+    expect(await scorer.score([may], forever)).toMatchObject([{ evaluator: "triton" }]);
+    server.handlers = { ModelInfer: (r) => reply(r, Float32Array.of(Number.NaN, 1), [2, 1]) };
+    expect(await scorer.score([may], forever)).toMatchObject([failed]);
+    server.handlers = { ModelInfer: () => Promise.reject(grpcError(status.INTERNAL, "is not healthy")) };
+    expect(await scorer.score([may], forever)).toMatchObject([failed]);
+    expect(server.count("RepositoryModelUnload")).toBe(0);
+    server.kill();
+    expect(await scorer.score([may], forever)).toMatchObject([failed]);
   });
 
   test("waits for a server that is gone, tells why, and goes on when it is back", async () => {
