@@ -2,7 +2,7 @@ export { type ComponentName, componentNames, defaultComponents } from "./compone
 export { type Check, doctor, doctorReport } from "./doctor.ts";
 export type { AiEndpoint, Endpoints, KinesisEndpoint, S3Endpoint, TritonEndpoint } from "./endpoints.ts";
 export { createProgress, type Progress, silentProgress } from "./progress.ts";
-export { defaultCacheDir, type SetUpOptions, setUp } from "./setup/index.ts";
+export { defaultCacheDir, type SetUpOptions, setUp, setUpOldKafka } from "./setup/index.ts";
 export {
   endpointsFileOf,
   type RecordedComponent,

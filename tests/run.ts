@@ -13,6 +13,8 @@ const bin = (name: string) => `${root}node_modules/.bin/${name}`;
 const components = [
   "tests/bridge/integration.test.ts",
   "tests/bridge/cloudwatch.test.ts",
+  "tests/conformance/kafka-3.9.2.test.ts",
+  "tests/conformance/kafka-4.4.0.test.ts",
   "tests/explain/local-services.test.ts",
   "tests/fleet/writer.test.ts",
   "tests/lake/kafka.test.ts",

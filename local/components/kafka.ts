@@ -8,7 +8,12 @@ import { accepts } from "../net.ts";
 import { javaCommand } from "../setup/prerequisites.ts";
 import type { Component } from "./component.ts";
 
-const log4j = fileURLToPath(new URL("kafka-log4j2.properties", import.meta.url));
+const here = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+/** Kafka 4 logs through log4j 2, Kafka 3 through reload4j: each takes the property it knows. */
+const logging = [
+  `-Dlog4j2.configurationFile=file:${here("kafka-log4j2.properties")}`,
+  `-Dlog4j.configuration=file:${here("kafka-reload4j.properties")}`,
+];
 
 /** One Kafka node, broker and controller in one. Topics are never created by accident. */
 export const kafka: Component = {
@@ -27,7 +32,7 @@ export const kafka: Component = {
     const heap = ["-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-Djava.awt.headless=true"];
     return {
       command: javaCommand(),
-      args: [...heap, `-Dlog4j2.configurationFile=file:${log4j}`, "-cp", classPath, "kafka.Kafka", properties],
+      args: [...heap, ...logging, "-cp", classPath, "kafka.Kafka", properties],
       endpoints: { kafka: [`127.0.0.1:${port}`] },
       // The port opens before the broker is unfenced; the line is written after.
       isReady: async () => readFileSync(logFile, "utf8").includes("Kafka Server started") && (await accepts(port!)),
@@ -62,6 +67,8 @@ function serverProperties(logDir: string, port: number, controllerPort: number):
     "transaction.state.log.num.partitions": 4,
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
+    // Ten seconds by default: a process that died would hold its readers up for up to twenty.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1_000,
     // One member more or less is no reason to wait on a laptop.
     "group.initial.rebalance.delay.ms": 0,
     "num.network.threads": 2,

@@ -4,7 +4,7 @@ import { WeirError } from "../../streams/index.ts";
 import type { ComponentName } from "../components/index.ts";
 import { type Progress, silentProgress } from "../progress.ts";
 import { isDone, runSteps } from "./run-steps.ts";
-import { type StepName, steps } from "./steps.ts";
+import { oldKafka, type StepName, steps } from "./steps.ts";
 
 const stepsOf: Record<ComponentName, readonly StepName[]> = {
   kafka: ["kafka"],
@@ -60,4 +60,11 @@ export async function setUp(options: SetUpOptions = {}): Promise<void> {
   );
   // Where versitygw can't be built, moto takes its place.
   if (names.has("s3") && !isDone(steps.s3, cacheDir)) await runSteps([steps.tools], run);
+}
+
+/** Installs the oldest supported broker for tests; returns where its jars lie. */
+export async function setUpOldKafka(options: Pick<SetUpOptions, "cacheDir"> = {}): Promise<string> {
+  const cacheDir = options.cacheDir ?? defaultCacheDir();
+  await runSteps([oldKafka], { cacheDir, progress: silentProgress });
+  return path.join(cacheDir, oldKafka.name);
 }

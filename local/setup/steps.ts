@@ -12,16 +12,20 @@ const dependencyPlugin = "org.apache.maven.plugins:maven-dependency-plugin";
 const registryVersion = "3.0.9";
 const versitygw = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 
-const kafka: Step = {
-  name: "kafka",
+const broker = (name: string, version: string): Step => ({
+  name,
   lane: "maven",
-  inputs: () => [text("kafka/pom.xml")],
-  isUsable: (dir) => existsSync(path.join(dir, "kafka_2.13-4.4.0.jar")),
+  inputs: () => [text(`${name}/pom.xml`)],
+  isUsable: (dir) => existsSync(path.join(dir, `kafka_2.13-${version}.jar`)),
   async run({ dir, run }) {
     const copy = [`${dependencyPlugin}:3.6.1:copy-dependencies`, "-DincludeScope=runtime", `-DoutputDirectory=${dir}`];
-    await run(await requireMaven(), ["-B", "-ntp", "-f", here("kafka/pom.xml"), ...copy]);
+    await run(await requireMaven(), ["-B", "-ntp", "-f", here(`${name}/pom.xml`), ...copy]);
   },
-};
+});
+const kafka = broker("kafka", "4.4.0");
+
+/** The oldest broker line that is supported. No component needs it: the conformance tests install it themselves. */
+export const oldKafka = broker("kafka-3.9.2", "3.9.2");
 
 const registry: Step = {
   name: "registry",
