@@ -15,6 +15,7 @@ import { connectionLost, type SimulatedProcess } from "./simulated-process.ts";
 
 /** As the real adapter's. */
 const TRANSACTION_TIMEOUT_MS = 10_000;
+const TOO_LARGE = "MESSAGE_TOO_LARGE";
 const MAX_BATCH_BYTES = 1_000_000;
 const ADMIN_RETRIES = 20;
 const ADMIN_PAUSE_MS = 100;
@@ -205,7 +206,7 @@ function refuseTooLarge(records: readonly ProducerRecord[], where: string): void
   const large = records.find((r) => (r.value?.length ?? 0) > MAX_BATCH_BYTES);
   if (!large) return;
   throw new WeirError(
-    "KAFKA_MESSAGE_TOO_LARGE",
+    `KAFKA_${TOO_LARGE}`,
     "fatal",
     `Produce of ${where} to ${large.topic}/${large.partition}: ${large.value!.length} bytes (simulated).`,
     "Check the permissions and settings of the cluster.",
