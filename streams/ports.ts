@@ -1,3 +1,4 @@
+import type { WeirError } from "./errors.ts";
 import type { TopicName } from "./names.ts";
 
 /** One record as it lies in the log. Offsets are safe integers; buffers are views into the fetched bytes. */
@@ -83,9 +84,39 @@ export interface Admin {
   close(): Promise<void>;
 }
 
+/**
+ * What a member of a group learns, in this order: `assigned` once it has joined; before every later assignment
+ * `revoking`, or `lost` if the group went on without it; `failed` once and last.
+ */
+export type GroupEvent =
+  /** All partitions of this member from now on. One that it had before goes on undisturbed, a missing one is gone. */
+  | { readonly kind: "assigned"; readonly generation: number; readonly partitions: readonly number[] }
+  /** The group begins to share anew: some of these may go, so what is open had better be committed. No promise. */
+  | { readonly kind: "revoking"; readonly generation: number; readonly partitions: readonly number[] }
+  /** The session ran out and others may own these already; fencing protects them. The member joins again by itself. */
+  | { readonly kind: "lost"; readonly generation: number; readonly partitions: readonly number[] }
+  /** The group refuses this member for good. */
+  | { readonly kind: "failed"; readonly error: WeirError };
+
+/** Shares partition numbers among the processes of a stage, and does nothing else: no offsets, no fetching. */
+export interface GroupMember {
+  /**
+   * Resolves with the first assignment, after its event. Partition p of all `topics` goes to one member: they are
+   * partitioned alike. Listeners are called one event at a time and must not throw. Generations only grow.
+   */
+  join(groupId: string, topics: readonly TopicName[], onEvent: (event: GroupEvent) => void): Promise<void>;
+  /** Leaves at once, so that the others need not wait for the session to run out; no event follows. Idempotent. */
+  leave(): Promise<void>;
+}
+
 /** A Kafka cluster, seen through the ports. */
 export interface Broker {
   reader(): PartitionReader;
   producer(transactionalId: string): TxnProducer;
   admin(): Admin;
+}
+
+/** The part of a cluster that shares work out: only whoever runs stages needs it. */
+export interface Groups {
+  groupMember(): GroupMember;
 }

@@ -21,6 +21,7 @@ const components = [
   "tests/lake/lake.test.ts",
   "tests/local/stack.integration.test.ts",
   "tests/streams/broker.test.ts",
+  "tests/streams/group.test.ts",
   "tests/streams/task.test.ts",
   "tests/trainer/failures.test.ts",
   "tests/trainer/training.test.ts",

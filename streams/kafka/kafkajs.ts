@@ -35,6 +35,32 @@ export interface KafkaBroker {
   }): Promise<{ responses: { partitions: { offset: string }[] }[] }>;
 }
 
+interface JoinedGroup {
+  readonly generationId: number;
+  readonly memberId: string;
+  readonly leaderId: string;
+  /** Given to the leader only. */
+  readonly members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[];
+}
+
+export interface KafkaCoordinator {
+  joinGroup(request: {
+    groupId: string;
+    memberId: string;
+    sessionTimeout: number;
+    rebalanceTimeout: number;
+    groupProtocols: { name: string; metadata: Buffer }[];
+  }): Promise<JoinedGroup>;
+  syncGroup(request: {
+    groupId: string;
+    generationId: number;
+    memberId: string;
+    groupAssignment: { memberId: string; memberAssignment: Buffer }[];
+  }): Promise<{ memberAssignment: Buffer }>;
+  heartbeat(request: { groupId: string; groupGenerationId: number; memberId: string }): Promise<unknown>;
+  leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>;
+}
+
 export interface KafkaCluster {
   retry: object;
   connect(): Promise<void>;
@@ -43,7 +69,7 @@ export interface KafkaCluster {
   refreshMetadata(): Promise<void>;
   findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[];
   findBroker(node: { nodeId: number }): Promise<KafkaBroker>;
-  findGroupCoordinator(request: { groupId: string; coordinatorType?: number }): Promise<KafkaBroker>;
+  findGroupCoordinator(request: { groupId: string; coordinatorType?: number }): Promise<KafkaBroker & KafkaCoordinator>;
 }
 
 /**
@@ -88,7 +114,7 @@ export class KafkaClient {
   producer(transactionalId: string, transactionTimeoutMs: number): Producer {
     const cluster = this.cluster();
     const ask = cluster.findGroupCoordinator.bind(cluster);
-    const known = new Map<string, Promise<KafkaBroker>>();
+    const known = new Map<string, Promise<KafkaBroker & KafkaCoordinator>>();
     cluster.findGroupCoordinator = (request) => {
       const key = `${request.coordinatorType}/${request.groupId}`;
       let answer = known.get(key);

@@ -16,8 +16,29 @@ const fatalTypes = new Set([
   "SASL_AUTHENTICATION_FAILED",
   "MESSAGE_TOO_LARGE",
   "UNSUPPORTED_VERSION",
+  "INCONSISTENT_GROUP_PROTOCOL",
+  "INVALID_GROUP_ID",
+  "INVALID_SESSION_TIMEOUT",
+  "GROUP_AUTHORIZATION_FAILED",
+  "GROUP_MAX_SIZE_REACHED",
   "INVALID_TRANSACTION_TIMEOUT",
 ]);
+
+/** What a member of a group does about an answer of its coordinator. */
+export type GroupOutcome = "rejoin" | "lost" | "retry" | "fatal";
+
+/** ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS. */
+const rejoinCodes = new Set<unknown>([22, 27]);
+const UNKNOWN_MEMBER_ID = 25;
+/** INCONSISTENT_GROUP_PROTOCOL, INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, GROUP_AUTHORIZATION_FAILED, GROUP_MAX_SIZE_REACHED. */
+const fatalGroupCodes = new Set<unknown>([23, 24, 26, 30, 81]);
+
+export function groupOutcome(error: unknown): GroupOutcome {
+  const { code, type } = innermost(error);
+  if (rejoinCodes.has(code)) return "rejoin";
+  if (code === UNKNOWN_MEMBER_ID) return "lost";
+  return fatalGroupCodes.has(code) || (type !== undefined && fatalTypes.has(type)) ? "fatal" : "retry";
+}
 
 /** The innermost error kafkajs wrapped: its retry and non-retry wrappers hide type and code. */
 function innermost(error: unknown): KafkaError {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { type ComponentName, type Stack, setUp, startStack } from "../../local/index.ts";
-import { type Broker, connectBroker } from "../../streams/index.ts";
+import { type Broker, connectBroker, type Groups } from "../../streams/index.ts";
 
 /** A stack of its own in a throw-away folder. */
 export async function testStack(
@@ -20,7 +20,7 @@ export async function testStack(
   };
 }
 
-export const brokerOf = (stack: Stack): Broker =>
+export const brokerOf = (stack: Stack): Broker & Groups =>
   connectBroker({ brokers: [...stack.endpoints.kafka], clientId: "test" });
 
 /** Waits for a condition, with a deadline: no test sleeps and hopes. */
