@@ -8,21 +8,12 @@ interface KafkaError extends Error {
 const UNKNOWN_TOPIC = 3;
 /** INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED, PRODUCER_FENCED. */
 const fencedCodes = new Set<unknown>([47, 52, 90]);
-/** Errors no retry mends. */
-const fatalTypes = new Set([
-  "TOPIC_AUTHORIZATION_FAILED",
-  "CLUSTER_AUTHORIZATION_FAILED",
-  "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
-  "SASL_AUTHENTICATION_FAILED",
-  "MESSAGE_TOO_LARGE",
-  "UNSUPPORTED_VERSION",
-  "INCONSISTENT_GROUP_PROTOCOL",
-  "INVALID_GROUP_ID",
-  "INVALID_SESSION_TIMEOUT",
-  "GROUP_AUTHORIZATION_FAILED",
-  "GROUP_MAX_SIZE_REACHED",
-  "INVALID_TRANSACTION_TIMEOUT",
-]);
+/**
+ * Errors no retry mends: MESSAGE_TOO_LARGE, INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, INCONSISTENT_GROUP_PROTOCOL,
+ * TOPIC_, GROUP_ and CLUSTER_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION, INVALID_TRANSACTION_TIMEOUT,
+ * TRANSACTIONAL_ID_AUTHORIZATION_FAILED, SASL_AUTHENTICATION_FAILED, GROUP_MAX_SIZE_REACHED.
+ */
+const fatalCodes = new Set<unknown>([10, 24, 26, 23, 29, 30, 31, 35, 50, 53, 58, 81]);
 
 /** What a member of a group does about an answer of its coordinator. */
 export type GroupOutcome = "rejoin" | "lost" | "retry" | "fatal";
@@ -30,14 +21,12 @@ export type GroupOutcome = "rejoin" | "lost" | "retry" | "fatal";
 /** ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS. */
 const rejoinCodes = new Set<unknown>([22, 27]);
 const UNKNOWN_MEMBER_ID = 25;
-/** INCONSISTENT_GROUP_PROTOCOL, INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, GROUP_AUTHORIZATION_FAILED, GROUP_MAX_SIZE_REACHED. */
-const fatalGroupCodes = new Set<unknown>([23, 24, 26, 30, 81]);
 
 export function groupOutcome(error: unknown): GroupOutcome {
-  const { code, type } = innermost(error);
+  const { code } = innermost(error);
   if (rejoinCodes.has(code)) return "rejoin";
   if (code === UNKNOWN_MEMBER_ID) return "lost";
-  return fatalGroupCodes.has(code) || (type !== undefined && fatalTypes.has(type)) ? "fatal" : "retry";
+  return fatalCodes.has(code) ? "fatal" : "retry";
 }
 
 /** The innermost error kafkajs wrapped: its retry and non-retry wrappers hide type and code. */
@@ -68,7 +57,7 @@ export function brokerError(error: unknown, what: string): WeirError {
       options,
     );
   }
-  if (inner.type && fatalTypes.has(inner.type)) {
+  if (fatalCodes.has(inner.code)) {
     return new WeirError(
       `KAFKA_${inner.type}`,
       "fatal",
