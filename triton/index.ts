@@ -1,12 +1,4 @@
-export { type CallOptions, TritonClient, type TritonClientOptions } from "./client/client.ts";
-export type { MatrixReply, MatrixRequest } from "./client/matrix.ts";
-export type {
-  ModelConfig,
-  ModelIndexEntry,
-  ModelMetadata,
-  ModelStatistics,
-  ServerMetadata,
-} from "./client/protocol.ts";
+export * from "./client/index.ts";
 export { catboostEvaluator } from "./evaluator/catboost.ts";
 export { type Evaluator, loadEvaluator } from "./evaluator/evaluator.ts";
 export { type ForestModel, forestEvaluator } from "./evaluator/forest.ts";

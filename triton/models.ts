@@ -4,7 +4,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ModelCatalog, ScoringModel } from "../processors/index.ts";
 import { WeirError } from "../streams/index.ts";
 import type { TritonClient } from "./client/client.ts";
-import type { ModelMetadata } from "./client/protocol.ts";
 import { type Evaluator, loadEvaluator } from "./evaluator/evaluator.ts";
 import { type GoldenRows, type ModelManifest, readGolden, readManifest } from "./manifest.ts";
 
@@ -92,7 +91,7 @@ export async function loadModels(options: LoadModelsOptions): Promise<Models> {
     }
     for (const version of served) {
       const model = models.get(name, version)!;
-      checkMetadata(model.manifest, await client.modelMetadata(name, version, call));
+      await client.expectTensors(name, version, tensorsOf(model.manifest), call);
       await proveOnServer(client, model, signal);
     }
   }
@@ -149,22 +148,11 @@ async function untilUnloaded(client: TritonClient, name: string, signal: AbortSi
   }
 }
 
-function checkMetadata(manifest: ModelManifest, metadata: ModelMetadata): void {
-  const columns = manifest.columns.length;
-  const tensors = (list: ModelMetadata["inputs"]) =>
-    list.map((t) => `${t.name} ${t.datatype} [${t.shape.join(", ")}]`).join("; ") || "(none)";
-  const { input, output } = manifest;
-  const expected = { in: `${input.name} FP32 [-1, ${columns}]`, out: `${output.name} FP32 [-1, 1]` };
-  const got = { in: tensors(metadata.inputs), out: tensors(metadata.outputs) };
-  if (got.in === expected.in && got.out === expected.out) return;
-  throw new WeirError(
-    "MODEL_METADATA_MISMATCH",
-    "fatal",
-    `${manifest.name} version ${manifest.version} does not fit its manifest. Manifest: input ${expected.in}; output ${expected.out}; ` +
-      `columns ${manifest.columns.join(", ")}. Server: input ${got.in}; output ${got.out}.`,
-    "Publish the model again with a config.pbtxt that belongs to it.",
-  );
-}
+/** The tensors that a manifest promises. */
+export const tensorsOf = ({ input, output, columns }: ModelManifest) => ({
+  inputs: [{ name: input.name, datatype: "FP32", shape: [-1, columns.length] }],
+  outputs: [{ name: output.name, datatype: "FP32", shape: [-1, 1] }],
+});
 
 function checkGolden(golden: GoldenRows, answered: Float32Array, who: string): void {
   const bad = golden.raw.findIndex((raw, row) => !(Math.abs(answered[row]! - raw) <= GOLDEN_TOLERANCE));

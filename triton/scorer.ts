@@ -6,8 +6,8 @@ import { type Models, reviveModel } from "./models.ts";
 
 const FIRST_PAUSE_MS = 200;
 const MAX_PAUSE_MS = 5_000;
-/** More in flight gain nothing on one model instance; fewer leave it idle while an answer travels. */
-const CALLS_IN_FLIGHT = 4;
+/** Calls handed to the client at once; how many of them are sent is its limit's to decide. */
+const CALLS_AT_ONCE = 32;
 /** For a call that may fail, with all its retries: an ill challenger must not hold up the champion's verdicts. */
 const MAY_FAIL_TIMEOUT_MS = 2_000;
 
@@ -45,7 +45,7 @@ export class TritonScorer implements Scorer {
       for (let i = next++; i < calls.length; i = next++) answers[i] = await this.#answer(calls[i]!, both);
     };
     try {
-      await Promise.all(Array.from({ length: Math.min(CALLS_IN_FLIGHT, calls.length) }, worker));
+      await Promise.all(Array.from({ length: Math.min(CALLS_AT_ONCE, calls.length) }, worker));
     } catch (error) {
       stop.abort(error);
       throw signal.aborted ? signal.reason : error;

@@ -285,3 +285,36 @@ test("metadata, configuration, statistics and the repository are read and writte
     { model_name: "m" },
   ]);
 });
+
+test("a model with other tensors than expected is refused with both lists, whatever their order", async () => {
+  const tensor = (name: string, columns: number) => ({ name, datatype: "FP32", shape: [-1, columns] });
+  const inputs = [tensor("b", 1), tensor("a", 2)];
+  const outputs = [tensor("o", 1)];
+  const server = await serve({
+    ModelMetadata: () => ({ name: "m", versions: ["1"], platform: "python", inputs, outputs }),
+  });
+  const client = connect(server.address);
+  await client.expectTensors("m", "1", { inputs: [tensor("a", 2), tensor("b", 1)], outputs });
+  const other = client.expectTensors("m", "1", { inputs: [tensor("a", 3)], outputs });
+  await expect(other).rejects.toEqual(failure("MODEL_METADATA_MISMATCH"));
+  await expect(other).rejects.toThrow(
+    /Expected: input a FP32 \[-1, 3\]; output o FP32 \[-1, 1\]\. Server: input a FP32 \[-1, 2\]; b FP32 \[-1, 1\]; output o/,
+  );
+});
+
+test("calls beyond what the server answers in good time wait their turn, and all are answered", async () => {
+  let flying = 0;
+  let most = 0;
+  const server = await serve({
+    ModelInfer: async (r) => {
+      most = Math.max(most, ++flying);
+      await new Promise((resolve) => setImmediate(resolve));
+      flying--;
+      return sums(r);
+    },
+  });
+  const client = connect(server.address);
+  const answers = await Promise.all(Array.from({ length: 300 }, () => client.infer(ask(1))));
+  expect(answers.every(({ data }) => data[0] === 1)).toBe(true);
+  expect(most).toBeLessThanOrEqual(64);
+});

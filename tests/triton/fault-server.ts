@@ -13,16 +13,20 @@ export const grpcError = (code: status, details: string) => Object.assign(new Er
  */
 export class FaultServer {
   readonly calls: { method: keyof Rpcs; request: object }[] = [];
+  /** Of the connections that calls came by. */
+  readonly peers = new Set<string>();
   port = 0;
   handlers: Handlers;
+  readonly host: string;
   #server = new Server();
 
-  constructor(handlers: Handlers = {}) {
+  constructor(handlers: Handlers = {}, host = "127.0.0.1") {
     this.handlers = handlers;
+    this.host = host;
   }
 
   get address(): string {
-    return `127.0.0.1:${this.port}`;
+    return `${this.host}:${this.port}`;
   }
 
   /** The same port again after a stop. */
@@ -55,6 +59,7 @@ export class FaultServer {
   #handle(method: keyof Rpcs) {
     return async (call: ServerUnaryCall<object, object>, answer: sendUnaryData<object>) => {
       this.calls.push({ method, request: call.request });
+      this.peers.add(call.getPeer());
       try {
         const handler = (this.handlers[method] ?? defaults[method]) as ((r: object) => object) | undefined;
         if (!handler) throw grpcError(status.UNIMPLEMENTED, `${method} is not served`);

@@ -172,7 +172,7 @@ describe("loading models", () => {
   test("refuses a server whose tensors are not the manifest's, and prints both", async () => {
     server.handlers.ModelMetadata = () => metadata(["1", "2"], 7);
     await expect(load()).rejects.toThrow(
-      /Manifest: input input__0 FP32 \[-1, 6\].*columns cpu, memory.*Server: input input__0 FP32 \[-1, 7\]/,
+      /Expected: input input__0 FP32 \[-1, 6\].*Server: input input__0 FP32 \[-1, 7\]/,
     );
   });
 

@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { WeirError } from "../../streams/index.ts";
 import { Breaker, RetryBudget } from "./breaker.ts";
-import { isServiceError, isUnanswered, serverUnavailable, toWeirError } from "./errors.ts";
+import { Channel } from "./channel.ts";
+import { isOverload, isServiceError, isUnanswered, overloaded, serverUnavailable, toWeirError } from "./errors.ts";
+import { Gate } from "./limit.ts";
 import { type MatrixReply, type MatrixRequest, readReply } from "./matrix.ts";
-import {
-  type ModelConfig,
-  type ModelIndexEntry,
-  type ModelMetadata,
-  type ModelStatistics,
-  methodOf,
-  type Rpcs,
-  type ServerMetadata,
+import type {
+  ModelConfig,
+  ModelIndexEntry,
+  ModelMetadata,
+  ModelStatistics,
+  Rpcs,
+  ServerMetadata,
+  TensorMetadata,
 } from "./protocol.ts";
 
-const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 const LOAD_TIMEOUT_MS = 120_000;
 
 export interface TritonClientOptions {
@@ -24,6 +24,8 @@ export interface TritonClientOptions {
   readonly timeoutMs?: number;
   /** Limit of one attempt. Default 5 s. */
   readonly attemptTimeoutMs?: number;
+  /** After it the name is resolved anew, so that servers that joined later get calls too. Default 5 min. */
+  readonly maxConnectionAgeMs?: number;
 }
 
 export interface CallOptions {
@@ -35,34 +37,24 @@ export interface CallOptions {
  * Client of a KServe v2 model server over gRPC, Triton's extensions included.
  *
  * Every method throws a `WeirError` with a code of `errors.ts`; disposition `retry` means that waiting may help. An
- * aborted signal ends a call with the signal's reason. Calls may run concurrently; each counts against one retry
- * budget and one breaker.
+ * aborted signal ends a call with the signal's reason. Calls may run concurrently: they share one retry budget and one
+ * breaker, and `infer` sends as many at once as answer in good time; the others wait for their turn.
  */
 export class TritonClient {
   readonly address: string;
-  readonly #client: Client;
+  readonly #channel: Channel;
   readonly #timeoutMs: number;
   readonly #attemptTimeoutMs: number;
   readonly #breaker = new Breaker();
   readonly #budget = new RetryBudget();
+  readonly #gate = new Gate();
   readonly #maxBatch = new Map<string, number>();
 
   constructor(options: TritonClientOptions) {
     this.address = options.address;
     this.#timeoutMs = options.timeoutMs ?? 15_000;
     this.#attemptTimeoutMs = options.attemptTimeoutMs ?? 5_000;
-    this.#client = new Client(options.address, credentials.createInsecure(), {
-      "grpc.max_receive_message_length": MAX_FRAME_BYTES,
-      "grpc.max_send_message_length": MAX_FRAME_BYTES,
-      "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-      // Retries are counted here, against the caller's budget.
-      "grpc.enable_retries": 0,
-      // Triton answers pings closer than 300 s, or without a call, with GOAWAY.
-      "grpc.keepalive_time_ms": 330_000,
-      "grpc.keepalive_permit_without_calls": 0,
-      "grpc.initial_reconnect_backoff_ms": 100,
-      "grpc.max_reconnect_backoff_ms": 2_000,
-    });
+    this.#channel = new Channel(options.address, options.maxConnectionAgeMs ?? 300_000);
   }
 
   async serverLive(options?: CallOptions): Promise<boolean> {
@@ -84,6 +76,27 @@ export class TritonClient {
 
   modelMetadata(name: string, version = "", options?: CallOptions): Promise<ModelMetadata> {
     return this.#call("ModelMetadata", { name, version }, options);
+  }
+
+  /**
+   * Throws MODEL_METADATA_MISMATCH (fatal) with both lists unless the model has exactly these tensors, in any order.
+   * The batch dimension is -1.
+   */
+  async expectTensors(
+    name: string,
+    version: string,
+    expected: { readonly inputs: readonly TensorMetadata[]; readonly outputs: readonly TensorMetadata[] },
+    options?: CallOptions,
+  ): Promise<void> {
+    const got = await this.modelMetadata(name, version, options);
+    const told = [tensorsText(expected), tensorsText(got)] as const;
+    if (told[0] === told[1]) return;
+    throw new WeirError(
+      "MODEL_METADATA_MISMATCH",
+      "fatal",
+      `${name} version ${version || "(newest)"} at ${this.address} has other tensors. Expected: ${told[0]}. Server: ${told[1]}.`,
+      "Publish the model again with a config.pbtxt that belongs to it.",
+    );
   }
 
   async modelConfig(name: string, version = "", options?: CallOptions): Promise<ModelConfig> {
@@ -160,7 +173,7 @@ export class TritonClient {
   }
 
   close(): void {
-    this.#client.close();
+    this.#channel.close();
   }
 
   async #inferOnce(request: MatrixRequest & { version: string }, rows: number, call: AnyCall): Promise<MatrixReply> {
@@ -209,7 +222,7 @@ export class TritonClient {
         throw serverUnavailable(`${method} was not sent: ${this.address} has not answered the last calls.`);
       }
       try {
-        const reply = await this.#unary(method, request, Math.min(deadlineMs, Date.now() + attemptMs), signal);
+        const reply = await this.#attempt(method, request, deadlineMs, attemptMs, signal);
         this.#breaker.succeeded();
         return reply;
       } catch (error) {
@@ -228,30 +241,29 @@ export class TritonClient {
     }
   }
 
-  #unary<M extends keyof Rpcs>(
+  async #attempt<M extends keyof Rpcs>(
     method: M,
     request: Rpcs[M][0],
     deadlineMs: number,
+    attemptMs: number,
     signal: AbortSignal | undefined,
   ): Promise<Rpcs[M][1]> {
-    const { path, requestSerialize, responseDeserialize } = methodOf(method);
-    return new Promise((resolve, reject) => {
-      const call = this.#client.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        new Metadata(),
-        { deadline: deadlineMs },
-        (error, reply) => {
-          signal?.removeEventListener("abort", cancel);
-          if (error) reject(error);
-          else resolve(reply as Rpcs[M][1]);
-        },
-      );
-      const cancel = () => call.cancel();
-      signal?.addEventListener("abort", cancel, { once: true });
-    });
+    if (method !== "ModelInfer")
+      return this.#channel.unary(method, request, Math.min(deadlineMs, Date.now() + attemptMs), signal);
+    if (!(await this.#gate.enter(deadlineMs - Date.now(), signal)))
+      throw overloaded(describe(method, request), this.address);
+    const sentMs = performance.now();
+    const { inFlight, limit } = this.#gate;
+    try {
+      const reply = await this.#channel.unary(method, request, Math.min(deadlineMs, Date.now() + attemptMs), signal);
+      limit.answered(performance.now() - sentMs, inFlight);
+      return reply;
+    } catch (error) {
+      if (isServiceError(error) && isOverload(error)) limit.overloaded();
+      throw error;
+    } finally {
+      this.#gate.leave();
+    }
   }
 }
 
@@ -264,3 +276,15 @@ function describe(method: string, request: object): string {
   const version = names.model_version ?? names.version;
   return model ? `${method} of ${model}${version ? ` version ${version}` : ""}` : method;
 }
+
+const tensorsText = (of: {
+  readonly inputs: readonly TensorMetadata[];
+  readonly outputs: readonly TensorMetadata[];
+}): string => {
+  const list = (tensors: readonly TensorMetadata[]) =>
+    tensors
+      .map((t) => `${t.name} ${t.datatype} [${t.shape.join(", ")}]`)
+      .sort()
+      .join("; ") || "(none)";
+  return `input ${list(of.inputs)}; output ${list(of.outputs)}`;
+};

@@ -16,6 +16,20 @@ const isModelMissing = (error: ServiceError): boolean =>
 export const isUnanswered = (error: ServiceError): boolean =>
   error.code === status.DEADLINE_EXCEEDED || (error.code === status.UNAVAILABLE && !isModelMissing(error));
 
+/** The server has more to do than it can: fewer calls at once would help. */
+export const isOverload = ({ code, details }: ServiceError): boolean =>
+  code === status.RESOURCE_EXHAUSTED ||
+  code === status.DEADLINE_EXCEEDED ||
+  (code === status.UNAVAILABLE && /maximum queue size|timeout expired/i.test(details));
+
+export const overloaded = (what: string, address: string): WeirError =>
+  new WeirError(
+    "MODEL_SERVER_OVERLOADED",
+    "retry",
+    `${what} at ${address}: its time was up before it was its turn to be sent.`,
+    "Add a model server or send less.",
+  );
+
 /** What a gRPC status means here. Disposition `retry`: waiting may help, nothing is wrong with the request. */
 export function toWeirError(error: ServiceError, what: string, address: string): WeirError {
   // Model servers send whole stack traces: the first line says it, the cause keeps the rest.
