@@ -8,6 +8,8 @@ export * from "./ports.ts";
 export * from "./processor.ts";
 export * from "./runnable.ts";
 export { SideInput } from "./side-input.ts";
+export { type Assignments, everyNth, fixedShare, groupShare, type Share } from "./task/assignments.ts";
 export type { StageBinding, TaskOptions, TaskStep } from "./task/binding.ts";
+export { PartitionedRunner } from "./task/partitioned-runner.ts";
 export { initialiseStage, StageRunner } from "./task/runner.ts";
 export { systemTime, type TaskTime } from "./task/time.ts";

@@ -22,6 +22,7 @@ const components = [
   "tests/local/stack.integration.test.ts",
   "tests/streams/broker.test.ts",
   "tests/streams/group.test.ts",
+  "tests/streams/scaling.test.ts",
   "tests/streams/task.test.ts",
   "tests/trainer/failures.test.ts",
   "tests/trainer/training.test.ts",

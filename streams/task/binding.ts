@@ -32,6 +32,8 @@ export interface TaskOptions {
   readonly codecs: Encoder & Decoder;
   readonly env: string;
   readonly commitIntervalMs: number;
+  /** Of the assignment: a later one has a higher epoch and wins. Default 0. */
+  readonly assignmentEpoch?: number;
   /** Default: this machine's. */
   readonly time?: TaskTime;
   /** Called right before each step has its effect, so the next step's call stands right behind it. */

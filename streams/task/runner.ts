@@ -1,39 +1,48 @@
-import type { Admin } from "../ports.ts";
 import type { Runnable, TaskStatus } from "../runnable.ts";
+import { type Assignments, fixedShare } from "./assignments.ts";
 import type { StageBinding, TaskOptions } from "./binding.ts";
+import { PartitionedRunner } from "./partitioned-runner.ts";
 import { initialiseChangelog } from "./take-over.ts";
 import { Task } from "./task.ts";
 
 /** Runs the tasks of one stage on the partitions given to this process. */
-export class StageRunner implements Runnable {
-  readonly failed: Promise<never>;
-  readonly #tasks: readonly Task[];
-  readonly #admin: Admin;
-  #running: Promise<void>[] = [];
-  #fail!: (error: unknown) => void;
+export class StageRunner extends PartitionedRunner {
+  constructor(binding: StageBinding, assigned: readonly number[] | Assignments, options: TaskOptions) {
+    const admin = options.broker.admin();
+    super(
+      (partition, assignmentEpoch) => new TaskRun(new Task(binding, partition, { ...options, assignmentEpoch }, admin)),
+      "start" in assigned ? assigned : fixedShare(assigned),
+      () => admin.close(),
+    );
+  }
+}
 
-  constructor(binding: StageBinding, partitions: readonly number[], options: TaskOptions) {
-    this.#admin = options.broker.admin();
-    this.#tasks = partitions.map((partition) => new Task(binding, partition, options, this.#admin));
+class TaskRun implements Runnable {
+  readonly failed: Promise<never>;
+  readonly #task: Task;
+  #fail!: (error: unknown) => void;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(task: Task) {
+    this.#task = task;
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
-    this.failed.catch(() => undefined); // whoever awaits it sees the error; nobody awaiting is no crash
   }
 
   async start(): Promise<void> {
-    this.#running = this.#tasks.map((task) => task.run().catch((error) => this.#fail(error)));
-    await Promise.race([Promise.all(this.#tasks.map((task) => task.started)), this.failed]);
+    this.#running = this.#task.run().catch((error) => this.#fail(error));
+    // It may be stopped, or overtaken by another process, before it has taken over.
+    await Promise.race([this.#task.started, this.#running, this.failed]);
   }
 
   async stop(): Promise<void> {
-    for (const task of this.#tasks) task.stop();
-    await Promise.all(this.#running);
-    await this.#admin.close();
+    this.#task.stop();
+    await this.#running;
   }
 
   status(): readonly TaskStatus[] {
-    return this.#tasks.map((task) => task.status());
+    return [this.#task.status()];
   }
 }
 
