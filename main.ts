@@ -98,6 +98,25 @@ program
     await tail(topic, o);
   });
 
+program
+  .command("backfill")
+  .description("recompute feature rows over raw logs with the code of the features stage; goes on where it was stopped")
+  .requiredOption("--from <time>", "first window end, such as 2026-01-05T00:00:00Z", time)
+  .requiredOption("--to <time>", "first window end that is left out", time)
+  .option("--source <source>", "lake (the bucket), topic (logs.raw), or a folder that holds raw-logs", "lake")
+  .option("--set <name>", "feature set, or a JSON file (default: WEIR_FEATURE_SET)")
+  .option("--out <dir>", "folder of the rows (default: .weir/backfill/<set>-<hash>)")
+  .option(
+    "--warm-up <minutes>",
+    "input read before the first row (default: as far back as a row looks)",
+    whole(0, 525_600),
+  )
+  .option("--json", "print the report as one JSON object on the last line", false)
+  .action(async (o) => {
+    const { backfill } = await import("./commands/backfill/index.ts");
+    await backfill(o);
+  });
+
 const local = program.command("local").description("the local stack: real components, started natively");
 local
   .command("up")

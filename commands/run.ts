@@ -7,10 +7,13 @@ import { currentLocal } from "./local-options.ts";
 import { createRole, type Role, roleNames, roles } from "./roles.ts";
 
 /** Options from the environment, filled in from the local stack where no brokers of one's own are named. */
-export function configFor(needed: Parameters<typeof readConfig>[1]): Config {
+export function configFor(
+  needed: Parameters<typeof readConfig>[1],
+  always: Parameters<typeof readConfig>[1] = ["kafkaBrokers", "registryUrl"],
+): Config {
   const local = process.env.WEIR_KAFKA_BROKERS ? {} : (currentLocal()?.options ?? {});
   for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) if (local[name]) process.env[name] ??= local[name];
-  return readConfig(process.env, ["kafkaBrokers", "registryUrl", ...needed], local);
+  return readConfig(process.env, [...always, ...needed], local);
 }
 
 export async function init(): Promise<void> {

@@ -1,5 +1,6 @@
 export type { ColumnsOf } from "./lake/format.ts";
 export { createLake, type Lake, type LakeOptions } from "./lake/lake.ts";
-export type { LakeStage } from "./lake/layout.ts";
+export { folderOf, type LakeStage } from "./lake/layout.ts";
 export { defaultLimits, type LakeLimits } from "./lake/rotate.ts";
+export { encodeFeatureFile } from "./lake/rows.ts";
 export type { S3 } from "./lake/store.ts";

@@ -77,7 +77,10 @@ export function* collectFeatureRows(
   output = new MemoryOutput(),
 ): Generator<FeatureRow> {
   const flush = () => {
-    for (const store of processor.stores) store.flush(() => {});
+    for (const store of processor.stores) {
+      store.flush(() => {});
+      store.merge?.();
+    }
   };
   let sinceFlush = 0;
   for (const record of records) {

@@ -1,6 +1,6 @@
 import type { ColumnSource } from "hyparquet-writer";
 import type { FeatureBatch, LogBatch } from "../../schemas/index.ts";
-import { floatColumn, intColumn, longColumn, textColumn } from "./parquet.ts";
+import { encodeParquet, floatColumn, intColumn, longColumn, textColumn } from "./parquet.ts";
 
 /** Rows of one open file, kept as columns until they are encoded. `Part` is what one input record adds to the file. */
 export interface RowBuffer<Part> {
@@ -33,40 +33,66 @@ export class FeatureRows implements RowBuffer<FeatureBatch> {
   }
 
   columns(partition: number): ColumnSource[] {
-    const entities: string[] = [];
-    const windowEnds: number[] = [];
+    const [entity, windowEnd, quality, ...values] = featureColumns(
+      this.names,
+      this.#batches.map((b) => b.batch),
+    );
     const offsets: number[] = [];
     const indexes: number[] = [];
-    const quality = new Uint32Array(this.rows);
-    const columns = this.names.map(() => new Uint32Array(this.rows));
     for (const { offset, batch } of this.#batches) {
       for (let i = 0; i < batch.entities.length; i++) {
-        const row = entities.length;
-        entities.push(batch.entities[i]!);
-        windowEnds.push(batch.windowEndMs);
         offsets.push(offset);
         indexes.push(i);
-        quality[row] = batch.quality.readUInt32LE(i * 4);
-        // Bits, not numbers: a number's way through a register may change the payload of a NaN.
-        let at = i * batch.columns * 4;
-        for (const column of columns) {
-          column[row] = batch.matrix.readUInt32LE(at);
-          at += 4;
-        }
       }
     }
-    const floats = (bits: Uint32Array): Float32Array => new Float32Array(bits.buffer);
     return [
-      textColumn("entity", entities, true),
-      longColumn("window_end_ms", windowEnds),
-      floatColumn("quality", floats(quality)),
+      entity!,
+      windowEnd!,
+      quality!,
       intColumn("kafka_partition", new Array<number>(this.rows).fill(partition)),
       longColumn("kafka_offset", offsets),
       intColumn("row_index", indexes),
-      ...this.names.map((name, c) => floatColumn(name, floats(columns[c]!))),
+      ...values,
     ];
   }
 }
+
+/** Entity, window end, quality and the columns of the matrix. */
+function featureColumns(names: readonly string[], batches: readonly FeatureBatch[]): ColumnSource[] {
+  const rows = batches.reduce((sum, b) => sum + b.entities.length, 0);
+  const entities: string[] = [];
+  const windowEnds: number[] = [];
+  const quality = new Uint32Array(rows);
+  const columns = names.map(() => new Uint32Array(rows));
+  for (const batch of batches) {
+    for (let i = 0; i < batch.entities.length; i++) {
+      const row = entities.length;
+      entities.push(batch.entities[i]!);
+      windowEnds.push(batch.windowEndMs);
+      quality[row] = batch.quality.readUInt32LE(i * 4);
+      // Bits, not numbers: a number's way through a register may change the payload of a NaN.
+      let at = i * batch.columns * 4;
+      for (const column of columns) {
+        column[row] = batch.matrix.readUInt32LE(at);
+        at += 4;
+      }
+    }
+  }
+  const floats = (bits: Uint32Array): Float32Array => new Float32Array(bits.buffer);
+  return [
+    textColumn("entity", entities, true),
+    longColumn("window_end_ms", windowEnds),
+    floatColumn("quality", floats(quality)),
+    ...names.map((name, c) => floatColumn(name, floats(columns[c]!))),
+  ];
+}
+
+/** A file of rows that stand in no topic: the lake's columns without the place in Kafka. */
+export const encodeFeatureFile = (
+  names: readonly string[],
+  batches: readonly FeatureBatch[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array => encodeParquet(featureColumns(names, batches), metadata);
 
 /** The events of one LogBatch that lie in one folder: their places in the batch. */
 export interface RawPart {

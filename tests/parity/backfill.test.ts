@@ -1,0 +1,122 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { jobOf, runLanes, withDuckDb } from "../../commands/backfill/index.ts";
+import { lakeLane } from "../../commands/backfill/lake-lane.ts";
+import { rawFilesOf } from "../../commands/backfill/raw-files.ts";
+import { fleetRounds, planFleet } from "../../local/fleet/index.ts";
+import { loadFeatureSet } from "../../processors/index.ts";
+import { compare, nothingCompared, sameFloat32 } from "./rows.ts";
+import { GRACE_MS, type Telemetry } from "./telemetry.ts";
+import { fromLake, fromTopic, online, rowsIn, writeRawFiles } from "./ways.ts";
+
+const HOUR = 3_600_000;
+const startMs = Date.UTC(2026, 0, 4, 21);
+const endMs = startMs + 5 * HOUR;
+const inject = { late: 30, malformed: 5, duplicate: 40, drop: 0 };
+const plan = planFleet({ seed: 3, instances: 6, startMs, endMs, inject });
+const whole: Telemetry = {
+  name: "fleet",
+  featureSet: loadFeatureSet("core-37"),
+  fromMs: startMs,
+  toMs: endMs - 60_000,
+  rounds: () => fleetRounds(plan),
+};
+
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(path.join(tmpdir(), "weir-backfill-test-"));
+  writeRawFiles(whole, dir);
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const filesOf = (out: string): Map<string, string> =>
+  new Map(
+    (existsSync(path.join(out, "processed-logs"))
+      ? (readdirSync(path.join(out, "processed-logs"), { recursive: true }) as string[])
+      : []
+    )
+      .filter((name) => name.endsWith(".parquet"))
+      .sort()
+      .map((name) => [name, readFileSync(path.join(out, "processed-logs", name)).toString("base64")]),
+  );
+
+/** Runs the lake backfill and stops it after so many hours. */
+async function interrupted(out: string, afterHours: number, of = whole): Promise<void> {
+  const stop = new AbortController();
+  const job = jobOf(of.featureSet, GRACE_MS, of.fromMs, of.toMs);
+  let hours = 0;
+  await withDuckDb(async (db) => {
+    const onHour = () => ++hours === afterHours && stop.abort(new Error("stopped"));
+    const run = runLanes([lakeLane(db, rawFilesOf(dir), job)], job, dir, out, () => onHour(), stop.signal);
+    await expect(run).rejects.toThrow("stopped");
+  });
+}
+
+describe("a backfill", () => {
+  test("from raw files and from the topic gives the rows of the stage, bit for bit, late and double events included", async () => {
+    const seen = nothingCompared();
+    compare(
+      [
+        { name: "online", rows: online(whole, 300), equal: sameFloat32 },
+        { name: "lake", rows: await fromLake(whole, dir, path.join(dir, "a")), equal: sameFloat32 },
+        { name: "topic", rows: await fromTopic(whole, path.join(dir, "b")), equal: sameFloat32 },
+      ],
+      whole.featureSet,
+      seen,
+    );
+    expect(seen.faults).toEqual([]);
+    expect(seen.cells).toBeGreaterThan(60_000);
+  });
+
+  test("of a part of the time gives that part of the rows: its first row has its past", async () => {
+    const part: Telemetry = { ...whole, fromMs: startMs + 2.5 * HOUR, toMs: startMs + 3.5 * HOUR };
+    const seen = nothingCompared();
+    const rows = await fromLake(part, dir, path.join(dir, "part"));
+    compare(
+      [
+        { name: "online", rows: online(part), equal: sameFloat32 },
+        { name: "lake", rows, equal: sameFloat32 },
+      ],
+      whole.featureSet,
+      seen,
+    );
+    expect(seen.faults).toEqual([]);
+    expect(rows.size).toBeGreaterThan(300);
+  });
+
+  test("stopped at any hour and started again gives the same files, byte for byte", async () => {
+    const wanted = filesOf(path.join(dir, "a"));
+    expect(wanted.size).toBeGreaterThan(4);
+    for (const afterHours of [1, 3, 5]) {
+      const out = path.join(dir, `stopped-${afterHours}`);
+      await interrupted(out, afterHours);
+      expect(filesOf(out).size).toBeLessThan(wanted.size);
+      await fromLake(whole, dir, out);
+      expect(filesOf(out)).toEqual(wanted);
+    }
+  });
+
+  test("that is done is not done again", async () => {
+    const out = path.join(dir, "a");
+    const hours: string[] = [];
+    const job = jobOf(whole.featureSet, GRACE_MS, whole.fromMs, whole.toMs);
+    await withDuckDb(async (db) => {
+      const lane = lakeLane(db, async () => [], job);
+      const counts = await runLanes([lane], job, dir, out, (p) => hours.push(p.lane), new AbortController().signal);
+      expect(counts.rows).toBe((await rowsIn(out, whole.featureSet)).size);
+      // What the fleet put in on purpose comes out in the counts.
+      expect(counts.duplicate).toBe(inject.duplicate);
+      expect(counts.late).toBe(inject.late);
+    });
+    expect(hours).toEqual([]);
+  });
+
+  test("refuses a folder of another backfill, and a time without files", async () => {
+    const other = { ...whole, toMs: whole.toMs - HOUR };
+    await expect(fromLake(other, dir, path.join(dir, "a"))).rejects.toMatchObject({ code: "BACKFILL_STATE" });
+    const never = { ...whole, fromMs: startMs - 1_000 * HOUR, toMs: startMs - 999 * HOUR };
+    await expect(fromLake(never, dir, path.join(dir, "never"))).rejects.toMatchObject({ code: "BACKFILL_NO_INPUT" });
+  });
+});
