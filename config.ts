@@ -76,6 +76,13 @@ export const options = {
     10,
     5_000,
   ),
+  stateVersion: whole(
+    "WEIR_STATE_VERSION",
+    "Version of state to write, for an upgrade or before a downgrade. 0: the one found, the newest in a new environment.",
+    0,
+    0,
+    2,
+  ),
   graceMs: whole("WEIR_GRACE_MS", "How long a window outlives its end.", 60_000, 0, 3_600_000),
   awsRegion: text("AWS_REGION", "Region of Kinesis and S3.", "us-east-1"),
   kinesisStream: text("WEIR_KINESIS_STREAM", "Stream the CloudWatch subscriptions deliver to."),

@@ -21,7 +21,7 @@ export async function serveHealth(
       const ill = runnables.flatMap((r) => r.status()).filter((t) => t.state !== "running");
       const body = JSON.stringify({
         ok: ill.length === 0,
-        notRunning: ill.map((t) => `${t.stage}/${t.partition}: ${t.state}`),
+        notRunning: ill.map((t) => `${t.stage}/${t.partition}: ${t.state}${t.problem ? `: ${t.problem}` : ""}`),
       });
       response.writeHead(ill.length === 0 ? 200 : 503, { "content-type": "application/json" }).end(`${body}\n`);
     } else response.writeHead(404, { "content-type": "text/plain" }).end("Try /healthz or /metrics.\n");
@@ -62,6 +62,18 @@ function metricsOf(status: () => readonly TaskStatus[]): Registry {
     (t) => t.watermarkMs / 1_000,
   );
   gauge("weir_task_state_bytes", "Memory that the task's stores hold, estimated.", (t) => t.stateBytes);
+  new Counter({
+    name: "weir_transactions_total",
+    help: "Transactions that the task has committed.",
+    labelNames,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { stage, partition, transactions } of status()) {
+        if (transactions !== undefined) this.inc({ stage, partition }, transactions);
+      }
+    },
+  });
   new Counter({
     name: "weir_events_total",
     help: "Input events by what became of them, committed with the task's progress.",

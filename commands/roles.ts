@@ -4,7 +4,14 @@ import { createFeaturesProcessor, createScoreProcessor, IncidentsProcessor, rule
 import type { AnomalyEdge, Codecs, FeatureBatch, LogBatch, RoutingConfig } from "../schemas/index.ts";
 import { createLake } from "../sinks/index.ts";
 import { createBridge, kinesisShards } from "../sources/index.ts";
-import { type Broker, type Runnable, SideInput, type StageBinding, StageRunner } from "../streams/index.ts";
+import {
+  type Broker,
+  type Runnable,
+  SideInput,
+  type StageBinding,
+  StageRunner,
+  type StateVersion,
+} from "../streams/index.ts";
 import { loadModels, RoutingTable, TritonClient, TritonScorer } from "../triton/index.ts";
 import { featureSetOf, groupsOf, kinesisOf, s3Of } from "./clients.ts";
 import { explainRole } from "./explain-role.ts";
@@ -102,8 +109,9 @@ const builders: Record<Role, (context: RoleContext) => Promise<Runnable[]> | Run
 };
 
 export function stageRunner({ config, broker, codecs }: RoleContext, binding: StageBinding): StageRunner {
-  const { env, commitIntervalMs } = config;
-  return new StageRunner(binding, partitionsOf(config), { broker, codecs, env, commitIntervalMs });
+  const { env, commitIntervalMs, stateVersion } = config;
+  const version = stateVersion > 0 && { stateVersion: stateVersion as StateVersion };
+  return new StageRunner(binding, partitionsOf(config), { broker, codecs, env, commitIntervalMs, ...version });
 }
 
 async function scoreRole(context: RoleContext): Promise<Runnable[]> {

@@ -75,6 +75,8 @@ export interface Admin {
   /** Creates what is missing; an existing topic with another partition count is refused (`PARTITIONS_CHANGED`). */
   createTopics(topics: readonly TopicSettings[]): Promise<void>;
   partitionsOf(topic: TopicName): Promise<number>;
+  /** Differs when a topic was deleted and created anew; null where the broker does not tell. */
+  topicId?(topic: TopicName): Promise<string | null>;
   /** First and next offset. The true end needs `read_uncommitted`. */
   offsets(
     topic: TopicName,

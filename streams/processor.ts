@@ -82,6 +82,11 @@ export interface Processor<In> {
   poll?(out: Output): void;
   /** The stores went back (rollback, drop): whatever fields were read from them must be read anew. */
   reset?(): void;
+  /**
+   * Where it stands, as JSON: its sources' clocks, emit cursor, configuration versions, sizes of dictionaries. Written
+   * into every progress record; after a restore it must be the same again.
+   */
+  standing?(): Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -98,6 +103,7 @@ export interface EffectProcessor<In, Request, Reply> {
   apply(records: readonly InputRecord<In>[], reply: Reply, out: Output): void;
   poll?(out: Output): void;
   reset?(): void;
+  standing?(): Readonly<Record<string, unknown>>;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the runtime does not look into requests and replies

@@ -28,6 +28,10 @@ export interface TaskStatus {
   readonly watermarkMs: number;
   readonly counters: Readonly<Counters>;
   readonly stateBytes: number;
+  /** Committed by this instance of the task. */
+  readonly transactions?: number;
+  /** Why the task waits, begins anew or has stopped; absent while all is well. */
+  readonly problem?: string;
 }
 
 /** One role of a process: some tasks of one stage. */

@@ -1,8 +1,10 @@
 import type { StageName, TaskId, TopicName } from "../names.ts";
 import type { Broker } from "../ports.ts";
 import type { AnyProcessor } from "../processor.ts";
+import type { StateVersion } from "./changelog.ts";
 import type { Encoder } from "./task-output.ts";
 import type { TaskTime } from "./time.ts";
+import type { TransactionBudget } from "./transaction-budget.ts";
 
 export interface Decoder {
   unknownId(bytes: Buffer): number | null;
@@ -34,6 +36,10 @@ export interface TaskOptions {
   readonly commitIntervalMs: number;
   /** Of the assignment: a later one has a higher epoch and wins. Default 0. */
   readonly assignmentEpoch?: number;
+  /** Version of the changelog to write. Default: the one found there, the newest in a new environment. */
+  readonly stateVersion?: StateVersion;
+  /** Default: one for the whole process. */
+  readonly budget?: TransactionBudget;
   /** Default: this machine's. */
   readonly time?: TaskTime;
   /** Called right before each step has its effect, so the next step's call stands right behind it. */

@@ -1,8 +1,6 @@
 import { WeirError } from "../errors.ts";
 import type { StoreName } from "../names.ts";
-import type { RawRecord } from "../ports.ts";
 import type { Counters } from "../runnable.ts";
-import { StateDigest } from "./digest.ts";
 
 /**
  * What stands in a task's changelog partition, by key:
@@ -10,142 +8,122 @@ import { StateDigest } from "./digest.ts";
  *   genesis            written once by `weir init`: from here on an empty changelog is a lost one
  *   claim              who owns the task: written right after the producer was initialised (T2)
  *   progress           how far the last commit came (T5)
- *   s/<store>/<key>    state: 8 bytes commit number, then the store's own bytes
+ *   s/<store>/<key>    state: a byte of format (0), 7 bytes commit number, then the store's own bytes
+ *
+ * Version 1 kept one digest for all stores and neither epoch nor input. Version N reads N − 1, and goes on writing it
+ * where it finds it until it is told otherwise (`TaskOptions.stateVersion`), so that a process of the former version
+ * can still take over. Golden records of each version lie in `tests/streams/golden`.
  */
 export const GENESIS = "genesis";
 export const CLAIM = "claim";
 export const PROGRESS = "progress";
 const STATE_PREFIX = "s/";
-const COMMIT_BYTES = 8;
+const HEADER_BYTES = 8;
+const STATE_FORMAT = 0;
+
+export const STATE_VERSIONS = [1, 2] as const;
+export type StateVersion = (typeof STATE_VERSIONS)[number];
+export const NEWEST_STATE_VERSION: StateVersion = 2;
 
 export interface Claim {
-  /** Identifies one attempt of one process to own the task. */
+  /** Of the assignment that gave the task to this process: of two that want it the higher one wins. */
+  readonly assignmentEpoch: number;
+  /** One attempt of one process to own the task: `<owner>.<attempt>`. */
   readonly incarnation: string;
   /** Of the stage's code and settings: state of another fingerprint is not ours to read. */
   readonly fingerprint: string;
 }
 
+/** The input as it was when the progress was made. */
+export interface InputIdentity {
+  /** Null where the broker does not tell. */
+  readonly topicId: string | null;
+  readonly partitions: number;
+}
+
 export interface ProgressRecord {
-  readonly fingerprint: string;
+  readonly version: StateVersion;
   readonly commit: number;
-  readonly incarnation: string;
+  readonly claim: Claim;
   readonly nextOffset: number;
+  /** Undefined in version 1. */
+  readonly input: InputIdentity | undefined;
   readonly watermarkMs: number;
   readonly counters: Counters;
+  /** Over all stores. */
   readonly digest: string;
+  /** By store. Undefined in version 1. */
+  readonly stores: Readonly<Record<string, string>> | undefined;
+  /** What the processor says of itself: clocks, cursors, versions, sizes. Undefined in version 1. */
+  readonly standing: unknown;
 }
 
 export const stateKey = (store: StoreName, key: string): string => `${STATE_PREFIX}${store}/${key}`;
 
+/** The store and its own key; undefined if the record is not state. */
+export function splitStateKey(name: string): { readonly store: string; readonly key: string } | undefined {
+  if (!name.startsWith(STATE_PREFIX)) return undefined;
+  const slash = name.indexOf("/", STATE_PREFIX.length);
+  return { store: name.slice(STATE_PREFIX.length, slash), key: name.slice(slash + 1) };
+}
+
 export function stateValue(commit: number, value: Buffer): Buffer {
-  const out = Buffer.allocUnsafe(COMMIT_BYTES + value.length);
+  const out = Buffer.allocUnsafe(HEADER_BYTES + value.length);
   out.writeBigUInt64BE(BigInt(commit), 0);
-  value.copy(out, COMMIT_BYTES);
+  value.copy(out, HEADER_BYTES);
   return out;
 }
 
-export interface RestoredState {
-  readonly claim: Claim | undefined;
-  readonly progress: ProgressRecord | undefined;
-  readonly genesis: boolean;
-  readonly digest: StateDigest;
-  /** Live records by store, in log order. */
-  readonly stores: ReadonlyMap<string, ReadonlyMap<string, Buffer>>;
+/** The value is copied: a view would keep the whole fetch alive. */
+export function readStateValue(name: string, value: Buffer): { readonly commit: number; readonly value: Buffer } {
+  if (value.length < HEADER_BYTES || value[0] !== STATE_FORMAT) throw versionUnknown(`record ${name}`, value[0]);
+  return { commit: Number(value.readBigUInt64BE(0)), value: Buffer.from(value.subarray(HEADER_BYTES)) };
 }
 
-/** Folds changelog records, in log order, into what is live. Pure; call `add` for each fetched batch. */
-export class ChangelogFold {
-  #claim: Claim | undefined;
-  #progress: ProgressRecord | undefined;
-  #genesis = false;
-  readonly #digest = new StateDigest();
-  readonly #stores = new Map<string, Map<string, Buffer>>();
+export const genesisValue = (version: StateVersion): Buffer => Buffer.from(JSON.stringify({ version }));
 
-  add(records: readonly RawRecord[]): void {
-    for (const { key, value } of records) {
-      const name = key?.toString() ?? "";
-      if (name.startsWith(STATE_PREFIX)) this.#addState(name, value);
-      else if (name === GENESIS) this.#genesis = value !== null;
-      else if (name === CLAIM && value) this.#claim = JSON.parse(value.toString()) as Claim;
-      else if (name === PROGRESS && value) this.#progress = JSON.parse(value.toString()) as ProgressRecord;
-    }
-  }
-
-  get result(): RestoredState {
-    return {
-      claim: this.#claim,
-      progress: this.#progress,
-      genesis: this.#genesis,
-      digest: this.#digest,
-      stores: this.#stores,
-    };
-  }
-
-  #addState(name: string, value: Buffer | null): void {
-    const slash = name.indexOf("/", STATE_PREFIX.length);
-    const store = name.slice(STATE_PREFIX.length, slash);
-    const key = name.slice(slash + 1);
-    let live = this.#stores.get(store);
-    if (!live) {
-      live = new Map();
-      this.#stores.set(store, live);
-    }
-    live.delete(key); // a key written again moves to the end: restore sees log order
-    if (value === null) this.#digest.delete(name);
-    else {
-      live.set(key, value.subarray(COMMIT_BYTES));
-      this.#digest.set(name, Number(value.readBigUInt64BE(0)));
-    }
-  }
+export function claimValue(claim: Claim, version: StateVersion): Buffer {
+  const { incarnation, fingerprint } = claim;
+  return Buffer.from(JSON.stringify(version === 1 ? { incarnation, fingerprint } : { version, ...claim }));
 }
 
-export type RecoveryDecision =
-  | { readonly action: "resume"; readonly progress: ProgressRecord | undefined }
-  | { readonly action: "refuse"; readonly error: WeirError };
-
-/**
- * Step T5: may this task go on from what was restored? Facts in, decision out.
- *
- * `log` is the input partition's range, for an input whose records were deleted before they were read.
- */
-export function decideRecovery(
-  where: string,
-  restored: RestoredState,
-  fingerprint: string,
-  log: { readonly startOffset: number; readonly endOffset: number },
-): RecoveryDecision {
-  const refuse = (code: string, message: string, nextStep: string): RecoveryDecision => ({
-    action: "refuse",
-    error: new WeirError(code, "fatal", `${where}: ${message}`, nextStep),
-  });
-  const { progress, genesis, digest } = restored;
-  if (!genesis) {
-    return refuse(
-      "STATE_INCOMPLETE",
-      "its changelog is empty and was never initialised, or was lost.",
-      "Run `weir init` for a new environment; if this one had state, restore the topic or replay its input into new topics.",
-    );
+export function progressValue(p: ProgressRecord): Buffer {
+  const { version, commit, claim, nextOffset, watermarkMs, counters, digest } = p;
+  if (version === 1) {
+    const { incarnation, fingerprint } = claim;
+    return Buffer.from(JSON.stringify({ commit, incarnation, fingerprint, nextOffset, watermarkMs, counters, digest }));
   }
-  if (progress && progress.fingerprint !== fingerprint) {
-    return refuse(
-      "FINGERPRINT_CHANGED",
-      `its state was written by pipeline ${progress.fingerprint}, this is ${fingerprint}.`,
-      "Start the version that wrote the state, or replay into new topics.",
-    );
-  }
-  if (progress && digest.text !== progress.digest) {
-    return refuse(
-      "STATE_INCOMPLETE",
-      `state records are missing: found ${digest.text}, commit ${progress.commit} left ${progress.digest}.`,
-      "Restore the changelog topic, or replay the input into new topics.",
-    );
-  }
-  if (progress && (progress.nextOffset < log.startOffset || progress.nextOffset > log.endOffset)) {
-    return refuse(
-      "STATE_INCOMPLETE",
-      `its progress stands at offset ${progress.nextOffset}, but the input holds ${log.startOffset} to ${log.endOffset}.`,
-      "The input was cut or recreated: replay it into new topics.",
-    );
-  }
-  return { action: "resume", progress };
+  return Buffer.from(JSON.stringify(p));
 }
+
+export const readGenesis = (value: Buffer): StateVersion => versionOf(JSON.parse(value.toString()), GENESIS);
+
+export function readClaim(value: Buffer): Claim {
+  const { assignmentEpoch = 0, incarnation, fingerprint, ...rest } = JSON.parse(value.toString());
+  versionOf(rest, CLAIM);
+  return { assignmentEpoch, incarnation, fingerprint };
+}
+
+export function readProgress(value: Buffer): ProgressRecord {
+  const json = JSON.parse(value.toString());
+  const version = versionOf(json, PROGRESS);
+  if (version !== 1) return json as ProgressRecord;
+  const { incarnation, fingerprint, ...rest } = json;
+  const claim = { assignmentEpoch: 0, incarnation, fingerprint };
+  return { ...rest, version, claim, input: undefined, stores: undefined, standing: undefined };
+}
+
+/** Version 1 named itself in its genesis record only. */
+function versionOf(json: { version?: number }, what: string): StateVersion {
+  const version = (json.version ?? 1) as StateVersion;
+  if (!STATE_VERSIONS.includes(version)) throw versionUnknown(`its ${what} record`, version);
+  return version;
+}
+
+const versionUnknown = (what: string, version: unknown) =>
+  new WeirError(
+    "STATE_VERSION_UNKNOWN",
+    "fatal",
+    `A changelog is of a version that this Weir does not read: ${what} says ${version}, known are ${STATE_VERSIONS.join(", ")}.`,
+    "Start the version of Weir that wrote it, or have that one write the former version first (WEIR_STATE_VERSION).",
+  );

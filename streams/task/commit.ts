@@ -1,10 +1,10 @@
 import { changelogTopicFor, type TaskId } from "../names.ts";
-import type { AnyProcessor } from "../processor.ts";
 import type { StageBinding, TaskOptions, TaskStep } from "./binding.ts";
-import { PROGRESS, type ProgressRecord, stateKey, stateValue } from "./changelog.ts";
+import { PROGRESS, type ProgressRecord, progressValue, stateKey, stateValue } from "./changelog.ts";
 import type { Overlay } from "./overlay.ts";
 import type { Ownership } from "./take-over.ts";
 import type { TaskTime } from "./time.ts";
+import { processBudget, type TransactionBudget } from "./transaction-budget.ts";
 
 const MAX_TRANSACTION_BYTES = 4_000_000;
 const OFFSETS_EVERY_MS = 5_000;
@@ -22,13 +22,15 @@ const FIRST_SEND_RECORDS = 500;
  *   C6 the overlay is merged: the progress is the task's own
  */
 export class CommitCycle {
+  /** Committed so far. */
+  transactions = 0;
   readonly #ownership: Ownership;
   readonly #binding: StageBinding;
   readonly #id: TaskId;
   readonly #options: TaskOptions;
-  readonly #processor: AnyProcessor;
   readonly #overlay: Overlay;
   readonly #time: TaskTime;
+  readonly #budget: TransactionBudget;
   #lastCommitMs: number;
   #lastOffsetsMs: number;
 
@@ -37,7 +39,6 @@ export class CommitCycle {
     id: TaskId,
     ownership: Ownership,
     options: TaskOptions,
-    processor: AnyProcessor,
     overlay: Overlay,
     time: TaskTime,
   ) {
@@ -45,75 +46,69 @@ export class CommitCycle {
     this.#id = id;
     this.#ownership = ownership;
     this.#options = options;
-    this.#processor = processor;
     this.#overlay = overlay;
     this.#time = time;
+    this.#budget = options.budget ?? processBudget;
     this.#lastCommitMs = time.nowMs();
     this.#lastOffsetsMs = time.nowMs();
   }
 
-  due(caughtUp: boolean): boolean {
-    this.#processor.poll?.(this.#overlay.output);
-    if (this.#overlay.isEmpty) return false;
-    if (caughtUp || this.#overlay.output.bytes > MAX_TRANSACTION_BYTES) return true;
-    return this.#time.nowMs() - this.#lastCommitMs >= this.#options.commitIntervalMs;
+  /** Milliseconds until the overlay must be committed; Infinity while it is empty. */
+  dueInMs(caughtUp: boolean): number {
+    this.#ownership.processor.poll?.(this.#overlay.output);
+    if (this.#overlay.isEmpty) return Number.POSITIVE_INFINITY;
+    if (this.#overlay.output.bytes > MAX_TRANSACTION_BYTES) return 0;
+    const now = this.#time.nowMs();
+    const leftMs = this.#lastCommitMs + this.#options.commitIntervalMs - now;
+    return leftMs <= 0 || (caughtUp && this.#budget.take(now)) ? 0 : leftMs;
   }
 
   /** Any throw leaves the overlay to be dropped. */
   async commit(nextOffset: number): Promise<void> {
-    const { producer, restored } = this.#ownership;
-    const overlay = this.#overlay;
-    const undoDigest: [name: string, commit: number | undefined][] = [];
-    try {
-      const progress = this.#gather(nextOffset, undoDigest);
-      const { records } = overlay.output;
-      this.#step("C2");
-      await producer.send(records.slice(0, FIRST_SEND_RECORDS));
-      this.#step("C3");
-      if (records.length > FIRST_SEND_RECORDS) await producer.send(records.slice(FIRST_SEND_RECORDS));
-      await this.#sendOffsets(nextOffset);
-      this.#step("C5");
-      await producer.commit();
-      this.#step("C6");
-      overlay.merge(progress);
-      this.#lastCommitMs = this.#time.nowMs();
-    } catch (error) {
-      for (const [name, commit] of undoDigest.reverse()) {
-        if (commit === undefined) restored.digest.delete(name);
-        else restored.digest.set(name, commit);
-      }
-      throw error;
-    }
+    const { producer } = this.#ownership;
+    const progress = this.#gather(nextOffset);
+    const { records } = this.#overlay.output;
+    this.#step("C2");
+    await producer.send(records.slice(0, FIRST_SEND_RECORDS));
+    this.#step("C3");
+    if (records.length > FIRST_SEND_RECORDS) await producer.send(records.slice(FIRST_SEND_RECORDS));
+    await this.#sendOffsets(nextOffset);
+    this.#step("C5");
+    await producer.commit();
+    this.#step("C6");
+    this.#overlay.merge(progress);
+    this.#lastCommitMs = this.#time.nowMs();
+    this.transactions++;
   }
 
   /** Puts what changed in the stores and the new progress behind the outputs. */
-  #gather(nextOffset: number, undoDigest: [name: string, commit: number | undefined][]): ProgressRecord {
-    const { restored, claim } = this.#ownership;
-    const { digest } = restored;
-    const { output, progress: last, watermarkMs } = this.#overlay;
+  #gather(nextOffset: number): ProgressRecord {
+    const { claim, version, input, processor } = this.#ownership;
+    const { output, progress: last, watermarkMs, digests } = this.#overlay;
     const topic = changelogTopicFor(this.#id.stage);
     const { partition } = this.#id;
     const commit = (last?.commit ?? 0) + 1;
     const timestampMs = this.#time.wallMs();
-    for (const store of this.#processor.stores) {
+    for (const store of processor.stores) {
       store.flush((key, value) => {
         const name = stateKey(store.name, key);
-        undoDigest.push([name, digest.commitOf(name)]);
-        if (value === null) digest.delete(name);
-        else digest.set(name, commit);
+        digests.change(store.name, name, value && commit);
         output.internal({ topic, partition, key: name, value: value && stateValue(commit, value), timestampMs });
       });
     }
     const progress: ProgressRecord = {
+      version,
       commit,
-      incarnation: claim.incarnation,
-      fingerprint: claim.fingerprint,
+      claim,
       nextOffset,
+      input,
       watermarkMs,
       counters: output.counters,
-      digest: digest.text,
+      digest: digests.text,
+      stores: digests.byStore,
+      standing: processor.standing?.(),
     };
-    output.internal({ topic, partition, key: PROGRESS, value: Buffer.from(JSON.stringify(progress)), timestampMs });
+    output.internal({ topic, partition, key: PROGRESS, value: progressValue(progress), timestampMs });
     return progress;
   }
 

@@ -1,21 +1,16 @@
 /**
- * A sum over the live keys of a task's state: each key counts with the commit that wrote it last. It does not depend on
+ * A sum over the live keys of a store's state: each key counts with the commit that wrote it last. It does not depend on
  * order, so it is kept up to date key by key, and tells after a restore whether every live record was there (step T5).
  */
 export class StateDigest {
   #live = new Map<string, number>();
-  #high = 0;
-  #low = 0;
+  high = 0;
+  low = 0;
 
   set(key: string, commit: number): void {
     this.delete(key);
     this.#live.set(key, commit);
     this.#toggle(key, commit);
-  }
-
-  /** The commit that wrote a live key; undefined if it is not live. */
-  commitOf(key: string): number | undefined {
-    return this.#live.get(key);
   }
 
   delete(key: string): void {
@@ -25,9 +20,18 @@ export class StateDigest {
     this.#toggle(key, commit);
   }
 
+  /** The commit that wrote a live key; undefined if it is not live. */
+  commitOf(key: string): number | undefined {
+    return this.#live.get(key);
+  }
+
+  get keys(): number {
+    return this.#live.size;
+  }
+
+  /** `<keys>:<16 hex digits>`. */
   get text(): string {
-    const hex = (n: number) => (n >>> 0).toString(16).padStart(8, "0");
-    return `${this.#live.size}:${hex(this.#high)}${hex(this.#low)}`;
+    return textOf(this.keys, this.high, this.low);
   }
 
   #toggle(key: string, commit: number): void {
@@ -39,7 +43,69 @@ export class StateDigest {
       b = Math.imul(b ^ code, 0x5bd1e995);
       b ^= b >>> 15;
     }
-    this.#high ^= Math.imul(a ^ (a >>> 16), 0x85ebca6b);
-    this.#low ^= Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
+    this.high ^= Math.imul(a ^ (a >>> 16), 0x85ebca6b);
+    this.low ^= Math.imul(b ^ (b >>> 13), 0xc2b2ae35);
+  }
+}
+
+const hex = (n: number) => (n >>> 0).toString(16).padStart(8, "0");
+const textOf = (keys: number, high: number, low: number) => `${keys}:${hex(high)}${hex(low)}`;
+
+/** The digests of a task's stores, with the changes of a commit that may still fail. Keys are whole changelog keys. */
+export class StateDigests {
+  readonly #stores = new Map<string, StateDigest>();
+  #undo: { readonly store: string; readonly key: string; readonly commit: number | undefined }[] = [];
+
+  set(store: string, key: string, commit: number): void {
+    this.#of(store).set(key, commit);
+  }
+
+  delete(store: string, key: string): void {
+    this.#of(store).delete(key);
+  }
+
+  /** As `set` or, for null, `delete`; until `merge` it can be taken back. */
+  change(store: string, key: string, commit: number | null): void {
+    const digest = this.#of(store);
+    this.#undo.push({ store, key, commit: digest.commitOf(key) });
+    if (commit === null) digest.delete(key);
+    else digest.set(key, commit);
+  }
+
+  merge(): void {
+    this.#undo.length = 0;
+  }
+
+  drop(): void {
+    for (let last = this.#undo.pop(); last; last = this.#undo.pop()) {
+      if (last.commit === undefined) this.delete(last.store, last.key);
+      else this.set(last.store, last.key, last.commit);
+    }
+  }
+
+  /** Over all stores: how version 1 wrote it. */
+  get text(): string {
+    let [keys, high, low] = [0, 0, 0];
+    for (const digest of this.#stores.values()) {
+      keys += digest.keys;
+      high ^= digest.high;
+      low ^= digest.low;
+    }
+    return textOf(keys, high, low);
+  }
+
+  /** Stores without a live key are left out. */
+  get byStore(): Readonly<Record<string, string>> {
+    const full = [...this.#stores].filter(([, digest]) => digest.keys > 0);
+    return Object.fromEntries(full.map(([store, digest]) => [store, digest.text] as const).sort());
+  }
+
+  #of(store: string): StateDigest {
+    let digest = this.#stores.get(store);
+    if (!digest) {
+      digest = new StateDigest();
+      this.#stores.set(store, digest);
+    }
+    return digest;
   }
 }

@@ -4,6 +4,7 @@ import type { AnyProcessor, InputRecord } from "../processor.ts";
 import { noCounters } from "../runnable.ts";
 import type { StageBinding, TaskOptions } from "./binding.ts";
 import type { ProgressRecord } from "./changelog.ts";
+import type { StateDigests } from "./digest.ts";
 import { TaskOutput } from "./task-output.ts";
 
 /**
@@ -20,6 +21,7 @@ export class Overlay {
   readonly #id: TaskId;
   readonly #codecs: TaskOptions["codecs"];
   readonly #processor: AnyProcessor;
+  readonly digests: StateDigests;
   #expected = 0;
 
   constructor(
@@ -28,12 +30,14 @@ export class Overlay {
     codecs: TaskOptions["codecs"],
     processor: AnyProcessor,
     progress: ProgressRecord | undefined,
+    digests: StateDigests,
   ) {
     this.#binding = binding;
     this.#id = id;
     this.#codecs = codecs;
     this.#processor = processor;
     this.progress = progress;
+    this.digests = digests;
     this.watermarkMs = progress?.watermarkMs ?? 0;
     this.output = this.#fresh();
   }
@@ -61,12 +65,14 @@ export class Overlay {
 
   merge(progress: ProgressRecord): void {
     for (const store of this.#processor.stores) store.merge?.();
+    this.digests.merge();
     this.progress = progress;
     this.#begin();
   }
 
   drop(): void {
     for (const store of this.#processor.stores) store.drop?.();
+    this.digests.drop();
     this.#processor.reset?.();
     this.#begin();
   }

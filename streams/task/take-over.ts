@@ -1,61 +1,111 @@
-import { randomUUID } from "node:crypto";
+import { WeirError } from "../errors.ts";
 import { changelogTopicFor, type TaskId, type TopicName, taskIdText, transactionalIdFor } from "../names.ts";
 import type { Admin, Broker, PartitionReader, TxnProducer } from "../ports.ts";
+import type { AnyProcessor } from "../processor.ts";
 import type { StageBinding, TaskOptions, TaskStep } from "./binding.ts";
-import { ChangelogFold, CLAIM, type Claim, decideRecovery, GENESIS, type RestoredState } from "./changelog.ts";
+import {
+  CLAIM,
+  type Claim,
+  claimValue,
+  GENESIS,
+  genesisValue,
+  type InputIdentity,
+  NEWEST_STATE_VERSION,
+  type ProgressRecord,
+  type StateVersion,
+} from "./changelog.ts";
+import type { StateDigests } from "./digest.ts";
+import { ChangelogFold, type ChangelogTail, type RestoredState } from "./fold.ts";
+import { type Claimant, decideClaim, decideRecovery, standingGap } from "./recovery.ts";
 import type { TaskTime } from "./time.ts";
 
-const RESTORE_FETCH_BYTES = 4_194_304;
+/** One fetch of a restore; tasks of this process that restore at the same time share it. */
+const RESTORE_BYTES = 16_777_216;
+const MIN_FETCH_BYTES = 1_048_576;
+const TAIL_OFFSETS = 500;
+const WAIT_MS = 100;
+let restoring = 0;
 
 export interface Ownership {
   readonly producer: TxnProducer;
   readonly claim: Claim;
-  readonly restored: RestoredState;
+  /** In which the claim and each progress are written. */
+  readonly version: StateVersion;
+  readonly input: InputIdentity;
+  /** As it was at `progress`. */
+  readonly processor: AnyProcessor;
+  readonly digests: StateDigests;
+  readonly progress: ProgressRecord | undefined;
   readonly nextOffset: number;
+}
+
+/** Another process owns the task and may keep it. */
+export interface Yielded {
+  readonly yieldedTo: Claim;
 }
 
 /**
  * Makes this process the one owner of a task (design §5; the order is the proof).
  *
- *   T1 the input is not read yet
+ *   T1 the input is not read yet; the changelog's tail says whether the task may be claimed at all
  *   T2 initialise the producer: the predecessor is fenced, its open transaction finished; then commit a claim
  *   T3 ask the changelog's true end, whatever transactions are open on it
  *   T4 read it read_committed until the position reaches that end
- *   T5 decide by the last progress whether the state is whole
+ *   T5 decide by the last progress whether the state is whole, and restore it
  *   T6 the caller seeks to `nextOffset` and resumes: never from the group's offsets
  *
- * Throws the refusal of T5, or the broker's error; the producer is closed then.
+ * Throws the refusal of T1 or T5, or the broker's error; the producer is closed then.
  */
 export async function takeOver(
   binding: StageBinding,
   task: TaskId,
   options: TaskOptions,
+  me: Claimant & { readonly incarnation: string },
   admin: Admin,
   time: TaskTime,
-): Promise<Ownership> {
+): Promise<Ownership | Yielded> {
   const { broker, env } = options;
   const step = (name: TaskStep) => options.onStep?.(task, name);
   const changelog = changelogTopicFor(task.stage);
-  step("T1");
-  const producer = broker.producer(transactionalIdFor(env, task));
+  const { partition } = task;
+  const where = taskIdText(task);
   const reader = broker.reader();
+  let producer: TxnProducer | undefined;
   try {
+    step("T1");
+    const may = decideClaim(where, await readTail(reader, admin, changelog, partition), me);
+    if (may.action === "refuse") throw may.error;
+    if (may.action === "yield") return { yieldedTo: may.to };
+    const version = options.stateVersion ?? may.version;
+
     step("T2");
+    producer = broker.producer(transactionalIdFor(env, task));
     await producer.init();
-    const claim: Claim = { incarnation: randomUUID(), fingerprint: binding.fingerprint };
-    const value = Buffer.from(JSON.stringify(claim));
-    const timestampMs = time.wallMs();
-    await producer.send([{ topic: changelog, partition: task.partition, key: CLAIM, value, timestampMs }]);
+    const { assignmentEpoch, incarnation, fingerprint } = me;
+    const claim: Claim = { assignmentEpoch, incarnation, fingerprint };
+    const value = claimValue(claim, version);
+    await producer.send([{ topic: changelog, partition, key: CLAIM, value, timestampMs: time.wallMs() }]);
     await producer.commit();
-    const restored = await foldChangelog(reader, admin, changelog, task.partition, step);
+
+    const restored = await restore(reader, admin, changelog, partition, step);
+
     step("T5");
-    const log = await admin.offsets(binding.input, task.partition, "read_uncommitted");
-    const decision = decideRecovery(taskIdText(task), restored, binding.fingerprint, log);
+    const [log, partitions, topicId] = await Promise.all([
+      admin.offsets(binding.input, partition, "read_uncommitted"),
+      admin.partitionsOf(binding.input),
+      admin.topicId?.(binding.input) ?? null,
+    ]);
+    const input = { partitions, topicId };
+    const decision = decideRecovery(where, restored, claim, { ...log, ...input });
     if (decision.action === "refuse") throw decision.error;
+    const { progress } = decision;
+    const processor = restoreProcessor(where, binding.create(partition), restored);
+
     step("T6");
-    return { producer, claim, restored, nextOffset: decision.progress?.nextOffset ?? log.startOffset };
+    const nextOffset = progress?.nextOffset ?? log.startOffset;
+    return { producer, claim, version, input, processor, digests: restored.digests, progress, nextOffset };
   } catch (error) {
-    await producer.close();
+    await producer?.close();
     throw error;
   } finally {
     await reader.close();
@@ -63,44 +113,108 @@ export async function takeOver(
 }
 
 /** T3 and T4. The position moves by batch headers, over markers and holes, so it reaches the end of any log. */
-async function foldChangelog(
+async function restore(
   reader: PartitionReader,
   admin: Admin,
   topic: TopicName,
   partition: number,
-  step: (name: TaskStep) => void = () => undefined,
+  step: (name: TaskStep) => void,
 ): Promise<RestoredState> {
   step("T3");
   const { startOffset, endOffset } = await admin.offsets(topic, partition, "read_uncommitted");
-  const fold = new ChangelogFold();
   step("T4");
-  for (let position = startOffset; position < endOffset; ) {
-    const batch = await reader.fetch(topic, partition, position, { maxBytes: RESTORE_FETCH_BYTES, maxWaitMs: 100 });
-    fold.add(batch.records);
-    position = batch.nextOffset;
+  const fold = new ChangelogFold();
+  restoring++;
+  try {
+    await read(reader, topic, partition, startOffset, endOffset, fold);
+  } finally {
+    restoring--;
   }
   return fold.result;
 }
 
-/** Whose claim stands last: asked after a fencing, before anything is initialised. */
-export async function lastClaim(broker: Broker, admin: Admin, task: TaskId): Promise<Claim | undefined> {
-  const reader = broker.reader();
-  try {
-    return (await foldChangelog(reader, admin, changelogTopicFor(task.stage), task.partition)).claim;
-  } finally {
-    await reader.close();
+async function read(
+  reader: PartitionReader,
+  topic: TopicName,
+  partition: number,
+  from: number,
+  to: number,
+  fold: ChangelogFold,
+): Promise<void> {
+  for (let position = from; position < to; ) {
+    const maxBytes = Math.max(MIN_FETCH_BYTES, Math.floor(RESTORE_BYTES / Math.max(1, restoring)));
+    const batch = await reader.fetch(topic, partition, position, { maxBytes, maxWaitMs: WAIT_MS });
+    fold.add(batch.records);
+    position = batch.nextOffset;
   }
 }
 
+/** The last progress and whatever stands behind it: read backwards in growing steps, for a tail may be all aborted. */
+async function readTail(
+  reader: PartitionReader,
+  admin: Admin,
+  topic: TopicName,
+  partition: number,
+): Promise<ChangelogTail> {
+  const { startOffset, endOffset } = await admin.offsets(topic, partition, "read_committed");
+  for (let span = TAIL_OFFSETS; ; span *= 20) {
+    const from = Math.max(startOffset, endOffset - span);
+    const fold = new ChangelogFold(false);
+    await read(reader, topic, partition, from, endOffset, fold);
+    if (fold.result.progress || from === startOffset) return fold.result;
+  }
+}
+
+function restoreProcessor(where: string, processor: AnyProcessor, restored: RestoredState): AnyProcessor {
+  const { progress } = restored;
+  const stores = new Map(processor.stores.map((store) => [store.name as string, store]));
+  const unreadable = (what: string, cause?: unknown) =>
+    new WeirError(
+      "STATE_UNREADABLE",
+      "fatal",
+      `${where}: ${what}`,
+      "Start the version that wrote this state, or replay the input into new topics.",
+      { cause },
+    );
+  for (const [name, live] of restored.stores) {
+    const store = stores.get(name);
+    if (!store && live.size > 0) throw unreadable(`its changelog holds a store ${name} that this stage does not have.`);
+    for (const [key, value] of live) {
+      try {
+        store!.restore(key, value);
+      } catch (error) {
+        if (error instanceof WeirError) throw error;
+        throw unreadable(`record ${key} of store ${name}: ${(error as Error).message}`, error);
+      }
+    }
+  }
+  const gap = progress?.standing === undefined ? undefined : standingGap(progress.standing, processor.standing?.());
+  if (gap) {
+    throw new WeirError(
+      "STATE_INCOMPLETE",
+      "fatal",
+      `${where}: the state restored is not that of commit ${progress!.commit}: ${gap}.`,
+      "Start the version that wrote it, and report this: the records were whole but were read differently.",
+    );
+  }
+  return processor;
+}
+
 /** Writes the genesis record where there is none and nothing else either. Part of `weir init`. */
-export async function initialiseChangelog(broker: Broker, admin: Admin, env: string, task: TaskId): Promise<boolean> {
+export async function initialiseChangelog(
+  broker: Broker,
+  admin: Admin,
+  env: string,
+  task: TaskId,
+  version: StateVersion = NEWEST_STATE_VERSION,
+): Promise<boolean> {
   const topic = changelogTopicFor(task.stage);
   const { endOffset } = await admin.offsets(topic, task.partition, "read_uncommitted");
   if (endOffset > 0) return false;
   const producer = broker.producer(transactionalIdFor(env, task));
   try {
     await producer.init();
-    const value = Buffer.from(JSON.stringify({ version: 1 }));
+    const value = genesisValue(version);
     await producer.send([{ topic, partition: task.partition, key: GENESIS, value, timestampMs: Date.now() }]);
     await producer.commit();
     return true;

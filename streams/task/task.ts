@@ -1,43 +1,46 @@
+import { randomUUID } from "node:crypto";
 import { WeirError } from "../errors.ts";
 import { type TaskId, taskIdText } from "../names.ts";
-import type { Admin, FetchResult, PartitionReader } from "../ports.ts";
-import type { AnyProcessor, StateStore } from "../processor.ts";
+import type { Admin } from "../ports.ts";
 import { noCounters, type TaskStatus } from "../runnable.ts";
 import type { StageBinding, TaskOptions, TaskStep } from "./binding.ts";
-import { CommitCycle } from "./commit.ts";
+import type { Claim } from "./changelog.ts";
 import { Intake } from "./intake.ts";
 import { Lifecycle } from "./lifecycle.ts";
-import { Overlay } from "./overlay.ts";
-import { lastClaim, type Ownership, takeOver } from "./take-over.ts";
+import { takeOver } from "./take-over.ts";
 import { systemTime, type TaskTime } from "./time.ts";
+import { Work } from "./work.ts";
 
-const FETCH_BYTES = 1_048_576;
-const MAX_FAILURES_A_MINUTE = 12;
+const MAX_STRIKES_A_MINUTE = 12;
 const MAX_BACKOFF_MS = 2_000;
 
 /**
- * One stage on one partition: takes over, processes, commits. What goes wrong on the way in costs the overlay and a
- * pause; what goes wrong with the broker's transactions costs a new take-over.
+ * One stage on one partition: takes over, works, and begins anew after a failure.
+ *
+ * What goes wrong on the way in costs the overlay and a pause. What goes wrong with a transaction costs a new take-over,
+ * which first looks into the changelog whose claim stands last: another's ends this task, not the process.
  */
 export class Task {
   readonly id: TaskId;
   readonly #binding: StageBinding;
   readonly #options: TaskOptions;
-  readonly #admin: Admin;
   readonly #observe: TaskOptions["onStep"] | undefined;
+  readonly #admin: Admin;
   readonly #time: TaskTime;
   readonly #intake: Intake;
   readonly #lifecycle = new Lifecycle();
-  #position = 0;
-  #endOffset = Number.POSITIVE_INFINITY;
-  #overlay: Overlay | undefined;
-  #stores: readonly StateStore[] = [];
   readonly #stop = new AbortController();
-  readonly #failures: number[] = [];
-  /** The one fetch in flight: a reader takes no second. */
-  #pending: Promise<FetchResult> | undefined;
-  /** Aborts since the last commit. */
-  #aborts = 0;
+  readonly #owner = randomUUID();
+  #attempts = 0;
+  #ownedBefore = false;
+  #yieldedTo: Claim | undefined;
+  #work: Work | undefined;
+  #transactions = 0;
+  #problem: string | undefined;
+  /** When it had to begin anew, brokers out of reach not counted. */
+  #strikesAtMs: number[] = [];
+  /** Failures in a row. */
+  #failures = 0;
   #started!: () => void;
   /** Resolves with the first take-over. */
   readonly started: Promise<void>;
@@ -55,30 +58,35 @@ export class Task {
     });
   }
 
+  /** The claim of the process that owns the task now, if that is why this one has stopped. */
+  get yieldedTo(): Claim | undefined {
+    return this.#yieldedTo;
+  }
+
   status(): TaskStatus {
+    const work = this.#work;
+    const progress = work?.overlay.progress;
     return {
       stage: this.id.stage,
       partition: String(this.id.partition),
       state: this.#lifecycle.state,
-      lag: this.#endOffset - this.#position,
-      position: this.#position,
-      watermarkMs: this.#overlay?.progress?.watermarkMs ?? 0,
-      counters: this.#overlay?.progress?.counters ?? noCounters(),
-      stateBytes: this.#stores.reduce((sum, store) => sum + store.size.bytes, 0),
+      lag: work ? work.endOffset - work.position : Number.POSITIVE_INFINITY,
+      position: work?.position ?? 0,
+      watermarkMs: progress?.watermarkMs ?? 0,
+      counters: progress?.counters ?? noCounters(),
+      stateBytes: work?.stateBytes ?? 0,
+      transactions: this.#transactions + (work?.transactions ?? 0),
+      ...(this.#problem !== undefined && { problem: this.#problem }),
     };
   }
 
-  /** Runs until stopped or fenced; throws when the task cannot keep its promise. */
+  /** Runs until stopped or until another process owns the task; throws when the task cannot keep its promise. */
   async run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      let ownership: Ownership | undefined;
       try {
-        ownership = await takeOver(this.#binding, this.id, this.#options, this.#admin, this.#time);
-        await this.#own(ownership);
+        await this.#ownOnce();
       } catch (error) {
-        await this.#afterFailure(error, ownership);
-      } finally {
-        await ownership?.producer.close();
+        await this.#afterFailure(error);
       }
     }
     this.#lifecycle.enter("stopped");
@@ -88,125 +96,88 @@ export class Task {
     this.#stop.abort();
   }
 
+  async #ownOnce(): Promise<void> {
+    const me = {
+      owner: this.#owner,
+      incarnation: `${this.#owner}.${++this.#attempts}`,
+      assignmentEpoch: this.#options.assignmentEpoch ?? 0,
+      fingerprint: this.#binding.fingerprint,
+      ownedBefore: this.#ownedBefore,
+    };
+    const taken = await takeOver(this.#binding, this.id, this.#options, me, this.#admin, this.#time);
+    if ("yieldedTo" in taken) {
+      this.#yieldedTo = taken.yieldedTo;
+      const { incarnation, assignmentEpoch } = taken.yieldedTo;
+      this.#problem = `Taken over by ${incarnation} of assignment epoch ${assignmentEpoch}.`;
+      this.#stop.abort();
+      return;
+    }
+    const work = new Work(this.#binding, this.id, this.#options, this.#time, taken, this.#intake, this.#stop.signal);
+    this.#transactions += this.#work?.transactions ?? 0;
+    this.#work = work;
+    this.#started();
+    try {
+      while (!this.#stop.signal.aborted) await work.run().catch((error) => this.#abort(error, work));
+    } finally {
+      await Promise.all([work.close(), taken.producer.close()]);
+    }
+  }
+
   #step(step: TaskStep): void {
     this.#lifecycle.at(step);
+    if (step === "T3") this.#ownedBefore = true;
+    if (step === "C6") {
+      this.#failures = 0;
+      this.#problem = undefined;
+    }
     this.#observe?.(this.id, step);
   }
 
-  async #afterFailure(error: unknown, ownership: Ownership | undefined): Promise<void> {
-    if (this.#stop.signal.aborted) return;
-    const failure = asWeirError(error, this.id);
-    if (failure.disposition === "fatal") {
-      this.#lifecycle.enter("failed");
-      throw failure;
-    }
-    this.#lifecycle.enter("waiting");
-    if (failure.disposition === "fenced" && ownership) {
-      const owner = await lastClaim(this.#options.broker, this.#admin, this.id).catch(() => undefined);
-      if (owner && owner.incarnation !== ownership.claim.incarnation) {
-        this.#stop.abort(); // another process took the task over: it goes on there
-        return;
-      }
-    }
-    const now = this.#time.nowMs();
-    this.#failures.push(now);
-    const recent = this.#failures.filter((at) => at > now - 60_000).length;
-    if (recent > MAX_FAILURES_A_MINUTE) {
-      this.#lifecycle.enter("failed");
-      throw new WeirError(
-        "TASK_KEEPS_FAILING",
-        "fatal",
-        `${taskIdText(this.id)} failed ${recent} times within a minute, last: ${failure.message}`,
-        failure.nextStep,
-        { cause: failure },
-      );
-    }
-    await this.#backOff(recent);
-  }
-
-  async #backOff(attempt: number): Promise<void> {
-    const limitMs = Math.min(MAX_BACKOFF_MS, 50 * 2 ** attempt);
-    await this.#time.sleep(this.#time.random() * limitMs, this.#stop.signal);
-  }
-
-  async #own(ownership: Ownership): Promise<void> {
-    const processor = this.#binding.create(this.id.partition);
-    this.#stores = processor.stores;
-    for (const store of processor.stores) {
-      for (const [key, value] of ownership.restored.stores.get(store.name) ?? []) store.restore(key, value);
-    }
-    const { progress } = ownership.restored;
-    const overlay = new Overlay(this.#binding, this.id, this.#options.codecs, processor, progress);
-    this.#overlay = overlay;
-    const cycle = new CommitCycle(this.#binding, this.id, ownership, this.#options, processor, overlay, this.#time);
-    const reader = this.#options.broker.reader();
-    // A waiting fetch ends with its connection, so that a stop does not wait for the broker.
-    this.#stop.signal.addEventListener("abort", () => void reader.close(), { once: true });
-    this.#started();
-    try {
-      while (!this.#stop.signal.aborted) {
-        this.#position = overlay.progress?.nextOffset ?? ownership.nextOffset;
-        try {
-          await this.#pass(reader, processor, overlay, cycle);
-        } catch (error) {
-          await this.#abort(error, overlay);
-        }
-      }
-    } finally {
-      await reader.close();
-    }
-    // What was processed since the last commit is dropped: the next owner reads it again.
-  }
-
-  /** Nothing was sent: back to the last progress. Throws on if that does not mend it. */
-  async #abort(error: unknown, overlay: Overlay): Promise<void> {
+  /** If nothing was sent and time may mend it: back to the last progress, and on after a pause. Else throws on. */
+  async #abort(error: unknown, work: Work): Promise<void> {
     if (this.#stop.signal.aborted) return;
     const mends = error instanceof WeirError && error.disposition === "retry";
-    if (!mends || this.#lifecycle.phase !== "running" || !overlay.canGoBack) throw error;
+    if (!mends || this.#lifecycle.phase !== "running" || !work.overlay.canGoBack) throw error;
     this.#lifecycle.enter("rewinding");
-    overlay.drop();
-    await this.#pending?.catch(() => undefined);
-    await this.#backOff(++this.#aborts);
+    this.#problem = String(error);
+    await work.rewind();
+    await this.#backOff();
     this.#lifecycle.enter("running");
   }
 
-  /** Reads on from the position until stopped. */
-  async #pass(reader: PartitionReader, processor: AnyProcessor, overlay: Overlay, cycle: CommitCycle): Promise<void> {
-    const fetch = (offset: number): Promise<FetchResult> => {
-      const result = reader.fetch(this.#binding.input, this.id.partition, offset, { maxBytes: FETCH_BYTES });
-      result.catch(() => undefined); // awaited below; a failure of the turn in between must not be unhandled
-      this.#pending = result;
-      return result;
-    };
-    const commit = async (nextOffset: number) => {
-      await cycle.commit(nextOffset);
-      this.#aborts = 0;
-    };
-    const portion = Intake.portion(processor);
-    let pending = fetch(this.#position);
-    while (!this.#stop.signal.aborted) {
-      const batch = await pending;
-      pending = fetch(batch.nextOffset);
-      for (let i = 0; i < batch.records.length; ) {
-        if (overlay.isEmpty) this.#step("C1");
-        const some = batch.records.slice(i, i + portion);
-        await this.#intake.take(some, processor, overlay, this.#stop.signal);
-        i += some.length;
-        const next = i < batch.records.length ? batch.records[i]!.offset : batch.nextOffset;
-        if (this.#stop.signal.aborted) break;
-        const caughtUp = next >= batch.endOffset;
-        const due = cycle.due(caughtUp);
-        if (due) await commit(next);
-        if (due || caughtUp) this.#position = next;
-      }
-      if (batch.records.length === 0) {
-        if (cycle.due(true)) await commit(batch.nextOffset);
-        this.#position = batch.nextOffset;
-      }
-      this.#endOffset = batch.endOffset;
+  async #afterFailure(error: unknown): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const failure = asWeirError(error, this.id);
+    this.#problem = String(failure);
+    // Brokers that cannot be reached are waited for, however long.
+    const away = failure.code === "KAFKA_UNAVAILABLE" && this.#lifecycle.phase === "claiming";
+    const now = this.#time.nowMs();
+    if (!away) this.#strikesAtMs.push(now);
+    this.#strikesAtMs = this.#strikesAtMs.filter((at) => at > now - 60_000);
+    const exhausted = this.#strikesAtMs.length > MAX_STRIKES_A_MINUTE;
+    if (failure.disposition === "fatal" || exhausted) {
+      this.#lifecycle.enter("failed");
+      throw exhausted && failure.disposition !== "fatal" ? keepsFailing(this.id, failure) : failure;
     }
+    this.#lifecycle.enter("waiting");
+    await this.#backOff();
+  }
+
+  /** Jittered and growing, so that two owners that fence each other fall apart. */
+  async #backOff(): Promise<void> {
+    const limitMs = Math.min(MAX_BACKOFF_MS, 50 * 2 ** Math.min(10, ++this.#failures));
+    await this.#time.sleep(this.#time.random() * limitMs, this.#stop.signal);
   }
 }
+
+const keepsFailing = (id: TaskId, last: WeirError) =>
+  new WeirError(
+    "TASK_KEEPS_FAILING",
+    "fatal",
+    `${taskIdText(id)} began anew more than ${MAX_STRIKES_A_MINUTE} times within a minute, last because of: ${last.message}`,
+    last.nextStep,
+    { cause: last },
+  );
 
 /** An error that nobody foresaw is a fault of ours: it would come again, so it is not tried again. */
 function asWeirError(error: unknown, id: TaskId): WeirError {
