@@ -173,6 +173,30 @@ program
     process.exitCode = checks.every((c) => c.ok) ? 0 : 1;
   });
 
+const model = program.command("model").description("model versions: prove them, publish them");
+model
+  .command("check")
+  .description("prove a model's folder: manifest, file, golden rows, config.pbtxt; on a server, if one is given")
+  .argument("<dir>", "a version folder of the model repository, or a model's folder for all its versions")
+  .option("--server <host:port>", "the gRPC address of a model server that serves it")
+  .option("--json", "one JSON object on the last line", false)
+  .action(async (dir, o) => {
+    const { check } = await import("./commands/model.ts");
+    process.exitCode = await check(dir, o);
+  });
+model
+  .command("publish")
+  .description("make a version folder the next version in WEIR_MODEL_REPOSITORY, have the server load it, prove it")
+  .argument("<dir>", "a version folder, or a model's folder for its newest version")
+  .addOption(
+    new Option("--backend <name>", "who serves it").choices(["python", "fil", "onnxruntime"]).default("python"),
+  )
+  .option("--json", "one JSON object on the last line", false)
+  .action(async (dir, o) => {
+    const { publishModel } = await import("./commands/model.ts");
+    await publishModel(dir, o);
+  });
+
 program
   .command("options")
   .description("every option of Weir: variable, default, meaning")

@@ -119,7 +119,7 @@ async function scoreRole(context: RoleContext): Promise<Runnable[]> {
   const featureSet = featureSetOf(config);
   const client = new TritonClient({ address: config.tritonGrpc });
   const models = await loadModels({ client, repositoryDir: config.modelRepository, names: modelNames });
-  const router = new RoutingTable(ROUTING_FAMILY, (model, version) => models.has(model, version));
+  const router = new RoutingTable(ROUTING_FAMILY, (model, version) => models.learn(model, version));
   const scorer = new TritonScorer({
     client,
     models,

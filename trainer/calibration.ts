@@ -1,4 +1,4 @@
-import { type Calibration, SCORE_THRESHOLD } from "./manifest.ts";
+import { type Calibration, SCORE_THRESHOLD } from "../schemas/index.ts";
 import type { LabelledScores, OperatingPoint } from "./operating-point.ts";
 
 /** Score that half of the normal rows stay below, so that a person reads a normal row as near zero. */

@@ -1,6 +1,6 @@
+import type { LabelSource, SCORE_THRESHOLD } from "../schemas/index.ts";
 import { WeirError } from "../streams/index.ts";
 import { FIT, type Fold, foldsInTime, wantsFolds } from "./folds.ts";
-import type { LabelSource, SCORE_THRESHOLD } from "./manifest.ts";
 import type { Quality } from "./metrics.ts";
 import { type ModelKind, recipes } from "./models.ts";
 import type { OperatingPoint } from "./operating-point.ts";

@@ -1,4 +1,4 @@
-import type { ModelFormat } from "./manifest.ts";
+import type { ModelFormat } from "../schemas/index.ts";
 
 export type ModelKind = "isolation_forest" | "xgboost_anomaly" | "catboost_anomaly";
 

@@ -1,16 +1,10 @@
 import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
+import { artefactOf, type Backend, type ModelManifest, modelConfig, tensorsFor } from "../schemas/index.ts";
 import { WeirError } from "../streams/index.ts";
-import type { ModelFormat, ModelManifest } from "./manifest.ts";
 import { TRAINER_VERSION } from "./models.ts";
-
-/** File of the artefact in a version folder. */
-export const artefactFile: Readonly<Record<ModelFormat, string>> = {
-  "xgboost-json": "xgboost.json",
-  "catboost-onnx": "model.onnx",
-  "isolation-forest-json": "forest.json",
-};
 
 /** Key of `ModelManifest.libraries` under which the trainer's own version stands. */
 export const TRAINER_KEY = "weir-trainer";
@@ -56,7 +50,8 @@ async function latestManifest(repository: string, name: string): Promise<ModelMa
 }
 
 /**
- * Adds a version to the repository and answers its manifest; `fitted` holds the artefact and golden.json.
+ * Adds a version to the repository and answers its manifest, its tensors named as the server's `backend` has them;
+ * `fitted` holds the artefact and golden.json.
  *
  * The version is put together beside the repository, where no model server looks, and renamed into place whole. A
  * version that exists is never changed. Throws MODEL_PUBLISH_CONFLICT if another publisher took the number meanwhile.
@@ -65,25 +60,32 @@ export async function publish(
   repository: string,
   fitted: string,
   unnumbered: Omit<ModelManifest, "version">,
+  backend: Backend = "python",
 ): Promise<{ readonly manifest: ModelManifest; readonly folder: string }> {
   const { name, format } = unnumbered;
   const previous = await latestManifest(repository, name);
   const version = String(Number((await latestVersion(repository, name)) ?? 0) + 1);
-  const manifest: ModelManifest = { ...unnumbered, version };
+  const manifest: ModelManifest = {
+    ...unnumbered,
+    ...tensorsFor(backend, unnumbered.columns.length),
+    version,
+  };
 
   await mkdir(repository, { recursive: true });
   const staging = await mkdtemp(`${resolve(repository)}.staging-`);
   try {
     const staged = join(staging, version);
     await mkdir(staged);
-    const file = artefactFile[format];
+    const file = artefactOf[format];
     await copyFile(join(fitted, file), join(staged, file));
     await copyFile(join(fitted, "golden.json"), join(staged, "golden.json"));
-    await copyFile(MODEL_PY, join(staged, "model.py"));
+    if (backend === "python") await copyFile(MODEL_PY, join(staged, "model.py"));
     await writeFile(join(staged, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-    // One configuration holds for all versions served: an older one of another width cannot be kept beside this one.
-    const keptVersions = previous === null || previous.input.columns === manifest.input.columns ? 2 : 1;
-    await writeFile(join(staging, "config.pbtxt"), modelConfig(name, manifest.input.columns, keptVersions));
+    // One configuration holds for all versions served: an older one with other tensors cannot be kept beside this one.
+    const { input, output } = manifest;
+    const isLike = previous === null || isDeepStrictEqual([previous.input, previous.output], [input, output]);
+    const config = modelConfig(name, input.columns, { backend, keptVersions: isLike ? 2 : 1 });
+    await writeFile(join(staging, "config.pbtxt"), config);
     const folder = join(repository, name, version);
     await putInPlace(staging, staged, folder).catch((cause: unknown) => {
       throw new WeirError(
@@ -110,17 +112,4 @@ async function putInPlace(staging: string, staged: string, folder: string): Prom
     await rename(staged, folder);
     await rename(join(staging, "config.pbtxt"), join(home, "config.pbtxt"));
   }
-}
-
-/** Triton's view of a model: python backend, rows of `columns` floats in, one float out, batched on the server. */
-export function modelConfig(name: string, columns: number, keptVersions: number): string {
-  return `name: "${name}"
-backend: "python"
-max_batch_size: 4096
-input [ { name: "input__0" data_type: TYPE_FP32 dims: [ ${columns} ] } ]
-output [ { name: "output__0" data_type: TYPE_FP32 dims: [ 1 ] } ]
-instance_group [ { count: 1 kind: KIND_CPU } ]
-dynamic_batching { preferred_batch_size: [ 64, 256 ] max_queue_delay_microseconds: 500 }
-version_policy { latest { num_versions: ${keptVersions} } }
-`;
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { artefactOf, type LabelSource, type ModelManifest, SCORE_THRESHOLD, tensorsFor } from "../schemas/index.ts";
 import { WeirError } from "../streams/index.ts";
 import { calibrate } from "./calibration.ts";
 import { crossValidation } from "./cross-validation.ts";
@@ -13,12 +14,11 @@ import {
   type TrainingJob,
   type TrainingReport,
 } from "./job.ts";
-import { type LabelSource, type ModelManifest, SCORE_THRESHOLD } from "./manifest.ts";
 import { measure } from "./metrics.ts";
 import { MIN_POSITIVES, PSEUDO_LABEL_SHARE, recipes, TRAINER_VERSION } from "./models.ts";
 import { chooseOperatingPoint, type LabelledScores } from "./operating-point.ts";
 import { type PythonOptions, runPython } from "./python.ts";
-import { artefactFile, publish, TRAINER_KEY } from "./repository.ts";
+import { publish, TRAINER_KEY } from "./repository.ts";
 
 const THREADS = 1;
 
@@ -176,8 +176,7 @@ async function judge(job: TrainingJob, model: ModelJob, labels: LabelSource, eva
     featureSet: model.featureSet,
     featureSetHash: model.featureSetHash,
     missing: "nan",
-    input: { name: "input__0", columns: model.columns.length },
-    output: { name: "output__0" },
+    ...tensorsFor("python", model.columns.length),
     calibration: calibrate(scores, operatingPoint),
     threshold: SCORE_THRESHOLD,
     trained: {
@@ -193,7 +192,7 @@ async function judge(job: TrainingJob, model: ModelJob, labels: LabelSource, eva
   const report = {
     name: model.name,
     artefactDigest: createHash("sha256")
-      .update(await readFile(join(fitted, artefactFile[format])))
+      .update(await readFile(join(fitted, artefactOf[format])))
       .digest("hex"),
     labels,
     rows: { train: fittedEnds.length, validation: scores.raw.length },

@@ -3,14 +3,9 @@ export { catboostEvaluator } from "./evaluator/catboost.ts";
 export { type Evaluator, loadEvaluator } from "./evaluator/evaluator.ts";
 export { type ForestModel, forestEvaluator } from "./evaluator/forest.ts";
 export { type XgboostModel, xgboostEvaluator } from "./evaluator/xgboost.ts";
-export {
-  artefactOf,
-  type GoldenRows,
-  type ModelFormat,
-  type ModelManifest,
-  readGolden,
-  readManifest,
-} from "./manifest.ts";
+export { type GoldenRows, readGolden, readManifest } from "./manifest.ts";
+export { checkModel, checkOnServer, type ModelReport, modelFolders } from "./model/check.ts";
+export { readServingConfig } from "./model/serving-config.ts";
 export { type LoadModelsOptions, loadModels, type Model, Models, readModel } from "./models.ts";
 export { murmur3 } from "./murmur3.ts";
 export { armChooser, BUCKETS, bucketOf, RoutingTable, routingFor, validateRouting } from "./router.ts";

@@ -1,43 +1,7 @@
 import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Calibration } from "../processors/index.ts";
+import { artefactOf, type ModelManifest } from "../schemas/index.ts";
 import { WeirError } from "../streams/index.ts";
-
-export type ModelFormat = "xgboost-json" | "catboost-onnx" | "isolation-forest-json";
-
-/** The model's file in its version folder. */
-export const artefactOf: Readonly<Record<ModelFormat, string>> = {
-  "xgboost-json": "xgboost.json",
-  "catboost-onnx": "model.onnx",
-  "isolation-forest-json": "forest.json",
-};
-
-/** What a version folder of the model repository says about itself: `<repository>/<name>/<version>/manifest.json`. */
-export interface ModelManifest {
-  readonly name: string;
-  readonly version: string;
-  readonly format: ModelFormat;
-  /** In the order of the input's columns. */
-  readonly columns: readonly string[];
-  readonly featureSet: string;
-  readonly featureSetHash: string;
-  /** Missing values are NaN. */
-  readonly missing: "nan";
-  readonly input: { readonly name: string; readonly columns: number };
-  readonly output: { readonly name: string };
-  readonly calibration: Calibration;
-  /** Scores at or above it are anomalies. */
-  readonly threshold: number;
-  readonly trained: {
-    readonly rows: number;
-    readonly positives: number;
-    readonly digest: string;
-    readonly fromMs: number;
-    readonly toMs: number;
-    readonly labels: string;
-  };
-  readonly libraries: Readonly<Record<string, string>>;
-}
 
 /** Rows whose raw outputs are known: `golden.json`, null = missing. */
 export interface GoldenRows {
@@ -103,7 +67,12 @@ function manifestFaults(m: Json, folder: { name: string; version: string }): str
     );
   }
   need(isObject(m.input) && isText(m.input.name), "input.name is missing");
-  need(isObject(m.output) && isText(m.output.name), "output.name is missing");
+  const output = isObject(m.output) ? m.output : {};
+  need(isText(output.name), "output.name is missing");
+  need(
+    [undefined, 1, 2].includes(output.width as number),
+    `output.width ${JSON.stringify(output.width)} is neither 1 nor 2`,
+  );
   need(isText(m.featureSet), "featureSet is missing");
   need(isText(m.featureSetHash), "featureSetHash is missing");
   need(m.missing === "nan", `missing is ${JSON.stringify(m.missing)}, not "nan"`);

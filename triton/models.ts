@@ -2,10 +2,11 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ModelCatalog, ScoringModel } from "../processors/index.ts";
+import type { ModelManifest } from "../schemas/index.ts";
 import { WeirError } from "../streams/index.ts";
 import type { TritonClient } from "./client/client.ts";
 import { type Evaluator, loadEvaluator } from "./evaluator/evaluator.ts";
-import { type GoldenRows, type ModelManifest, readGolden, readManifest } from "./manifest.ts";
+import { type GoldenRows, readGolden, readManifest } from "./manifest.ts";
 
 /** Largest difference between a golden row's raw output and what an evaluator or server answers. */
 const GOLDEN_TOLERANCE = 1e-5;
@@ -22,6 +23,11 @@ export interface Model {
 /** Model versions by name. `add` makes another one known while the catalogue is in use. */
 export class Models implements ModelCatalog {
   readonly #models = new Map<string, Model & ScoringModel>();
+  readonly #repositoryDir: string | null;
+
+  constructor(repositoryDir: string | null = null) {
+    this.#repositoryDir = repositoryDir;
+  }
 
   add(model: Model): void {
     const { manifest, evaluator } = model;
@@ -37,6 +43,19 @@ export class Models implements ModelCatalog {
 
   has(name: string, version: string): boolean {
     return this.#models.has(`${name}/${version}`);
+  }
+
+  /** Like `has`, but a version published since the catalogue was made is read from the repository, if it is whole. */
+  learn(name: string, version: string): boolean {
+    if (this.has(name, version)) return true;
+    if (this.#repositoryDir === null || !/^[\w-]+$/.test(name) || !/^[1-9]\d*$/.test(version)) return false;
+    try {
+      this.add(readModel(join(this.#repositoryDir, name, version)));
+      return true;
+    } catch (error) {
+      if (error instanceof WeirError) return false;
+      throw error;
+    }
   }
 
   /** Version numbers of a model, newest first. */
@@ -74,7 +93,7 @@ export interface LoadModelsOptions {
 export async function loadModels(options: LoadModelsOptions): Promise<Models> {
   const { client, repositoryDir, signal } = options;
   const call = signal ? { signal } : {};
-  const models = new Models();
+  const models = new Models(repositoryDir);
   for (const name of options.names) {
     const versions = versionFolders(join(repositoryDir, name));
     for (const version of versions) models.add(readModel(join(repositoryDir, name, version)));
@@ -98,7 +117,15 @@ export async function loadModels(options: LoadModelsOptions): Promise<Models> {
   return models;
 }
 
-async function proveOnServer(client: TritonClient, model: Model, signal: AbortSignal | undefined): Promise<void> {
+/**
+ * Only an answer to known rows shows that a model works: one whose process died still counts as ready. Such a model is
+ * unloaded and loaded once.
+ */
+export async function proveOnServer(
+  client: TritonClient,
+  model: Model,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { name, version } = model.manifest;
   const call = signal ? { signal } : {};
   const who = `${name} version ${version} at ${client.address}`;
@@ -151,7 +178,7 @@ async function untilUnloaded(client: TritonClient, name: string, signal: AbortSi
 /** The tensors that a manifest promises. */
 export const tensorsOf = ({ input, output, columns }: ModelManifest) => ({
   inputs: [{ name: input.name, datatype: "FP32", shape: [-1, columns.length] }],
-  outputs: [{ name: output.name, datatype: "FP32", shape: [-1, 1] }],
+  outputs: [{ name: output.name, datatype: "FP32", shape: [-1, output.width ?? 1] }],
 });
 
 function checkGolden(golden: GoldenRows, answered: Float32Array, who: string): void {

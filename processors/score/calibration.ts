@@ -1,14 +1,3 @@
-/**
- * Monotone, piecewise linear maps of a model's raw output, told at the same knots; flat beyond the ends. `raw` ascends.
- *
- * `probability`: chance that the row is an anomaly. `score`: 0.85 at the operating point.
- */
-export interface Calibration {
-  readonly raw: readonly number[];
-  readonly probability: readonly number[];
-  readonly score: readonly number[];
-}
-
 /** `values` at `x`, linear between the knots. Rising `x` never gives a falling value. */
 export function interpolate(knots: readonly number[], values: readonly number[], x: number): number {
   const last = knots.length - 1;

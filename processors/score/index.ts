@@ -1,4 +1,4 @@
-export { type Calibration, interpolate } from "./calibration.ts";
+export { interpolate } from "./calibration.ts";
 export type { BatchColumns, ScorePlan } from "./plan.ts";
 export { createScoreProcessor, type ScoreOptions, type ScoreReply } from "./score.ts";
 export {

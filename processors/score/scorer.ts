@@ -1,5 +1,4 @@
-import type { RoutingConfig } from "../../schemas/index.ts";
-import type { Calibration } from "./calibration.ts";
+import type { Calibration, RoutingConfig } from "../../schemas/index.ts";
 
 /** Rows for one model version, at most 512 unless one feature batch holds more. */
 export interface ScoreCall {

@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { latestVersion, type ModelManifest, modelsUpToDate, publish } from "../../trainer/index.ts";
+import type { ModelManifest } from "../../schemas/index.ts";
+import { latestVersion, modelsUpToDate, publish } from "../../trainer/index.ts";
 import { TRAINER_VERSION } from "../../trainer/models.ts";
 
 let home: string;

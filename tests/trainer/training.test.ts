@@ -6,11 +6,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaultCacheDir } from "../../local/index.ts";
+import type { ModelManifest } from "../../schemas/index.ts";
 import {
-  type GoldenRows,
   latestVersion,
   type ModelJob,
-  type ModelManifest,
   modelsUpToDate,
   type TrainingData,
   type TrainingJob,
@@ -24,6 +23,11 @@ const python = join(defaultCacheDir(), "tools/bin/python");
 const reproduce = fileURLToPath(new URL("./reproduce.py", import.meta.url));
 const embargoMs = 15 * 60_000;
 const limitMs = 120_000;
+
+interface GoldenFile {
+  readonly rows: readonly (readonly (number | null)[])[];
+  readonly raw: readonly number[];
+}
 
 let home: string;
 beforeAll(async () => {
@@ -108,7 +112,7 @@ describe("a job with labels", () => {
     const run = await promisify(execFile)(python, [reproduce, job.repository, join(home, "fitted.f32")]);
     const outputs = JSON.parse(run.stdout) as Record<string, { library: number[]; served: number[] }>;
     await each(async (manifest, folder) => {
-      const golden = await json<GoldenRows>(folder, "golden.json");
+      const golden = await json<GoldenFile>(folder, "golden.json");
       expect(golden.rows).toHaveLength(64);
       expect(golden.rows.flat().filter((cell) => cell === null).length).toBeGreaterThan(manifest.columns.length);
       const { library, served } = outputs[manifest.name]!;
@@ -173,7 +177,7 @@ describe("a job with labels", () => {
     const raw = new Float32Array(
       new Uint8Array(await readFile(join(job.folder, "out/xgboost_anomaly/raw.f32"))).buffer,
     );
-    const golden = await json<GoldenRows>(report.models[1]!.folder, "golden.json");
+    const golden = await json<GoldenFile>(report.models[1]!.folder, "golden.json");
     const published = golden.rows.slice(1).map((row, at) => ({ row, raw: golden.raw[at + 1]! }));
     const width = data.columns.length;
     const differing = published.filter(({ row, raw: own }) => {

@@ -1,8 +1,10 @@
+import { spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Stack, startStack } from "../../local/index.ts";
+import { modelConfig } from "../../schemas/index.ts";
 import { loadModels, type Models, TritonClient, TritonScorer } from "../../triton/index.ts";
 
 /** The real Triton, its python backend running the trainer's own model code on small artefacts. */
@@ -23,7 +25,8 @@ beforeAll(async () => {
     const home = join(modelRepository, name);
     cpSync(join(fixtures, name), home, { recursive: true });
     for (const version of readdirSync(home)) copyFileSync(modelCode, join(home, version, "model.py"));
-    writeFileSync(join(home, "config.pbtxt"), config(name, name === "catboost_anomaly" ? 5 : 6));
+    const config = modelConfig(name, name === "catboost_anomaly" ? 5 : 6, { backend: "python", keptVersions: 2 });
+    writeFileSync(join(home, "config.pbtxt"), config.replace("max_batch_size: 4096", "max_batch_size: 256"));
   }
   client = new TritonClient({ address: grpc });
   models = await loadModels({ client, repositoryDir: modelRepository, names });
@@ -34,16 +37,6 @@ afterAll(async () => {
   await stack?.stop();
   if (runDir) rmSync(runDir, { recursive: true, force: true });
 }, 60_000);
-
-const config = (name: string, columns: number) => `name: "${name}"
-backend: "python"
-max_batch_size: 256
-input [ { name: "input__0" data_type: TYPE_FP32 dims: [ ${columns} ] } ]
-output [ { name: "output__0" data_type: TYPE_FP32 dims: [ 1 ] } ]
-instance_group [ { count: 1 kind: KIND_CPU } ]
-dynamic_batching { max_queue_delay_microseconds: 500 }
-version_policy { latest { num_versions: 2 } }
-`;
 
 /** The golden rows over and over: missing values and ties included. */
 function rows(name: string, version: string, count: number): Float32Array {
@@ -118,6 +111,63 @@ describe("on the real server", () => {
     for (const pid of stubsOf("xgboost_anomaly")) process.kill(pid, "SIGKILL");
     expect(await client.modelReady("xgboost_anomaly", "2")).toBe(true);
     expect(await timeless(call, call)).toEqual([before, before]);
+  }, 60_000);
+});
+
+describe("weir model", () => {
+  /** The command as a user calls it, on this test's server. */
+  const weir = (...args: string[]) => {
+    const { grpc, modelRepository } = stack.endpoints.triton;
+    const env = { ...process.env, WEIR_TRITON_GRPC: grpc, WEIR_MODEL_REPOSITORY: modelRepository };
+    const main = new URL("../../main.ts", import.meta.url).pathname;
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, "model", ...args], { env, encoding: "utf8" });
+    return { status, stderr, last: stdout.trim().split("\n").at(-1) ?? "" };
+  };
+  const home = (name: string) => join(stack.endpoints.triton.modelRepository, name);
+
+  test("publish makes a folder the next version, served and proved, and a scorer at work learns it", async () => {
+    const from = new URL("fixtures/repository/isolation_forest/1", import.meta.url).pathname;
+    const { status, last, stderr } = weir("publish", from, "--json");
+    expect([status, stderr]).toEqual([0, expect.stringContaining("weir routing set")]);
+    expect(JSON.parse(last)).toMatchObject({ model: "isolation_forest", version: "2", backend: "python" });
+    expect((await client.modelMetadata("isolation_forest")).versions).toEqual(["1", "2"]);
+    expect(models.learn("isolation_forest", "2")).toBe(true);
+    const answer = await client.infer(request("isolation_forest", "2", 64));
+    expect(answer.version).toBe("2");
+    const checked = weir("check", home("isolation_forest"), "--server", stack.endpoints.triton.grpc, "--json");
+    expect([checked.status, JSON.parse(checked.last)]).toMatchObject([
+      0,
+      { faults: 0, models: [{}, { goldenRows: 64 }] },
+    ]);
+  }, 60_000);
+
+  test("publish takes a version back that the server cannot load, and the version before goes on", async () => {
+    const config = readFileSync(join(home("catboost_anomaly"), "config.pbtxt"), "utf8");
+    const from = join(home("catboost_anomaly"), "1");
+    // No onnxruntime backend is to be had here: the server refuses the configuration.
+    const { status, stderr } = weir("publish", from, "--backend", "onnxruntime");
+    expect([status, stderr]).toEqual([1, expect.stringContaining("MODEL_LOAD_FAILED")]);
+    expect(readdirSync(home("catboost_anomaly")).sort()).toEqual(["1", "config.pbtxt"]);
+    expect(readFileSync(join(home("catboost_anomaly"), "config.pbtxt"), "utf8")).toBe(config);
+    expect((await client.infer(request("catboost_anomaly", "1", 8))).version).toBe("1");
+  }, 60_000);
+
+  test("check tells what the server does otherwise than the folder says", () => {
+    const server = stack.endpoints.triton.grpc;
+    const copy = join(runDir, "copy", "xgboost_anomaly");
+    cpSync(home("xgboost_anomaly"), copy, { recursive: true });
+    cpSync(join(copy, "1"), join(copy, "7"), { recursive: true });
+    const manifest = readFileSync(join(copy, "7", "manifest.json"), "utf8");
+    writeFileSync(join(copy, "7", "manifest.json"), manifest.replace('"version":"1"', '"version":"7"'));
+    const { status, last } = weir("check", copy, "--server", server, "--json");
+    const { models: found } = JSON.parse(last) as { models: { version: string; faults: string[] }[] };
+    expect(status).toBe(1);
+    expect(found.map(({ version, faults }) => [version, faults.length])).toEqual([
+      ["1", 0],
+      ["2", 0],
+      ["7", 1],
+    ]);
+    expect(found[2]!.faults[0]).toMatch(/version 7/);
   }, 60_000);
 });
 

@@ -193,4 +193,26 @@ describe("loading models", () => {
     }
     expect(server.calls).toEqual([]);
   });
+
+  test("a version published later becomes known when it is asked for, if it is whole", async () => {
+    const copy = mkdtempSync(join(tmpdir(), "weir-models-"));
+    try {
+      cpSync(join(fixtures, name, "1"), join(copy, name, "1"), { recursive: true });
+      server.handlers.ModelMetadata = () => metadata(["1"]);
+      const loaded = await load(copy);
+      expect([loaded.learn(name, "1"), loaded.learn(name, "2"), loaded.learn("../models", "1")]).toEqual([
+        true,
+        false,
+        false,
+      ]);
+      cpSync(join(fixtures, name, "2"), join(copy, name, "2"), { recursive: true });
+      writeFileSync(join(copy, name, "2", "golden.json"), "{}");
+      expect(loaded.learn(name, "2")).toBe(false);
+      cpSync(join(fixtures, name, "2", "golden.json"), join(copy, name, "2", "golden.json"));
+      expect(loaded.learn(name, "2")).toBe(true);
+      expect(loaded.get(name, "2")!.columns).toEqual(model.manifest.columns);
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
+  });
 });

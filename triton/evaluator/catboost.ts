@@ -11,7 +11,11 @@ interface Attribute {
   readonly strings: Buffer[];
 }
 interface OnnxModel {
-  readonly graph: { readonly node: readonly { readonly op_type: string; readonly attribute: Attribute[] }[] } | null;
+  readonly graph: {
+    readonly node: readonly { readonly op_type: string; readonly attribute: Attribute[] }[];
+    readonly input: readonly { readonly name: string }[];
+    readonly output: readonly { readonly name: string }[];
+  } | null;
 }
 
 const modelProto = loadSync(fileURLToPath(new URL("onnx.proto", import.meta.url)), {
@@ -19,6 +23,16 @@ const modelProto = loadSync(fileURLToPath(new URL("onnx.proto", import.meta.url)
   longs: Number,
   defaults: true,
 })["onnx.ModelProto"] as MessageTypeDefinition<object, OnnxModel>;
+
+/** Names of the tensors that a server would publish. */
+export function graphTensors(file: Buffer): {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+} {
+  const graph = modelProto.deserialize(file).graph;
+  const names = (list: readonly { readonly name: string }[] = []) => list.map(({ name }) => name);
+  return { inputs: names(graph?.input), outputs: names(graph?.output) };
+}
 
 /**
  * Evaluates the tree classifier that CatBoost exports to ONNX (two classes, logistic). Throws on anything else.

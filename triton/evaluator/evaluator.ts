@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { artefactOf, type ModelManifest } from "../../schemas/index.ts";
 import { WeirError } from "../../streams/index.ts";
-import { artefactOf, type GoldenRows, type ModelManifest } from "../manifest.ts";
+import type { GoldenRows } from "../manifest.ts";
 import { catboostEvaluator } from "./catboost.ts";
 import { type ForestModel, forestEvaluator } from "./forest.ts";
 import { type XgboostModel, xgboostEvaluator } from "./xgboost.ts";
