@@ -120,6 +120,10 @@ class Features implements FeaturesProcessor {
     this.#clocks = undefined;
   }
 
+  standing() {
+    return { clocks: this.#clocksAfterRestore().snapshot(), emittedMinute: this.#emittedMinute };
+  }
+
   #clocksAfterRestore(): SourceClocks {
     if (!this.#clocks) {
       const saved = this.#time.get("now");

@@ -96,6 +96,11 @@ export class IncidentsProcessor implements Processor<AnomalyEdge> {
     this.#takenToMs = -1;
   }
 
+  standing() {
+    const [held, recent, open] = [this.#held.size.keys, this.#recent.size.keys, this.#open.size.keys];
+    return { clocks: this.#restoredClocks().snapshot(), held, recent, open };
+  }
+
   #restoredClocks(): SourceClocks {
     if (!this.#clocks) {
       this.#clocks = new SourceClocks(this.#clockStore.get("clocks"));

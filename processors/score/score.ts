@@ -68,6 +68,8 @@ export function createScoreProcessor(options: ScoreOptions): EffectProcessor<Fea
       answers: plan.calls.length > 0 ? await scorer.score(plan.calls, signal) : [],
     }),
 
+    standing: () => ({ lastWindowEndMs: routing.get(LAST_WINDOW) ?? null, routingVersions: routing.size.keys }),
+
     apply(records, { plan, answers }, out) {
       for (const [version, fromMs] of plan.effectiveFromMs) {
         if (routing.get(`version/${version}`) === undefined) routing.put(`version/${version}`, fromMs);

@@ -31,7 +31,7 @@ const bytesOf = (value: GoldenValue): Buffer | null => {
   return Buffer.concat([Buffer.from(value.hex, "hex"), Buffer.from(value.text)]);
 };
 const goldenOf = (value: Buffer | null): GoldenValue => {
-  if (value?.[0] !== 0) return value && value.toString();
+  if (value?.[0] !== 0) return value?.toString() ?? null;
   return { hex: value.subarray(0, 8).toString("hex"), text: value.subarray(8).toString() };
 };
 
