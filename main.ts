@@ -85,6 +85,32 @@ program
     await init();
   });
 
+const bridge = program.command("bridge").description("an operator's decisions about sources, and a look at a record");
+for (const [name, about, act] of [
+  ["exclude-source", "leave a source out for good, so that it holds the watermark no longer", "exclude"],
+  ["accept-gap", "let a source go on although the stream dropped records before they were read", "accept"],
+] as const) {
+  bridge
+    .command(name)
+    .description(about)
+    .argument("<source>", "such as telemetry@1767225600000/shardId-000000000000")
+    .requiredOption("--reason <text>", "for the record, which is a dead letter")
+    .option("--by <name>", "who decided (default: the user of this machine)")
+    .action(async (source, o) => {
+      const commands = await import("./commands/bridge.ts");
+      await commands[act](source, o);
+    });
+}
+bridge
+  .command("record")
+  .description("write the bytes of one record of the stream to standard output, as long as it holds them")
+  .argument("<shard>")
+  .argument("<sequence>")
+  .action(async (shard, sequence) => {
+    const { record } = await import("./commands/bridge.ts");
+    await record(shard, sequence);
+  });
+
 program
   .command("tail")
   .description("show the decoded records of any topic")

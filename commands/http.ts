@@ -18,7 +18,9 @@ export async function serveHealth(
     if (path === "/metrics")
       response.writeHead(200, { "content-type": registry.contentType }).end(await registry.metrics());
     else if (path === "/healthz") {
-      const ill = runnables.flatMap((r) => r.status()).filter((t) => t.state !== "running");
+      // A shard comes to its end by being split, merged or left out.
+      const isWell = (t: TaskStatus) => t.state === "running" || (t.source !== undefined && t.state === "stopped");
+      const ill = runnables.flatMap((r) => r.status()).filter((t) => !isWell(t));
       const body = JSON.stringify({
         ok: ill.length === 0,
         notRunning: ill.map((t) => `${t.stage}/${t.partition}: ${t.state}${t.problem ? `: ${t.problem}` : ""}`),
@@ -37,6 +39,9 @@ export async function serveHealth(
       }),
   };
 }
+
+/** Longer than a shard takes to be called idle, a poll and a commit; shorter than anybody wants to wait for windows. */
+const SOURCE_STALLED_MS = 120_000;
 
 function metricsOf(status: () => readonly TaskStatus[]): Registry {
   const registry = new Registry();
@@ -60,6 +65,23 @@ function metricsOf(status: () => readonly TaskStatus[]): Registry {
     "weir_task_watermark_seconds",
     "Event time up to which the task has seen its input.",
     (t) => t.watermarkMs / 1_000,
+  );
+  const ofSource = (of: (s: NonNullable<TaskStatus["source"]>) => number) => (t: TaskStatus) =>
+    t.source ? of(t.source) : Number.NaN;
+  gauge(
+    "weir_source_age_seconds",
+    "Since the newest committed record of the shard arrived.",
+    ofSource((s) => s.ageMs / 1_000),
+  );
+  gauge(
+    "weir_source_stalled_seconds",
+    "How long the shard's clock has held the watermark without moving; 0 while it is idle.",
+    ofSource((s) => s.stalledMs / 1_000),
+  );
+  gauge(
+    "weir_source_stalled",
+    `1 once that has lasted ${SOURCE_STALLED_MS / 1_000} s.`,
+    ofSource((s) => (s.stalledMs >= SOURCE_STALLED_MS ? 1 : 0)),
   );
   gauge("weir_task_state_bytes", "Memory that the task's stores hold, estimated.", (t) => t.stateBytes);
   new Counter({

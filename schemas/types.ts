@@ -357,6 +357,10 @@ export interface ShardCheckpoint {
   children: string[];
   clockMs: number;
   arrivalMs: number;
+  /** When the shard was last read to its tip: whatever had arrived by then has been read. */
+  tipMs: number;
+  /** The last sign of this source was idle: it does not hold the watermark. */
+  idle: boolean;
   /** events, control, dead, records since the shard was opened. */
   counters: Record<string, number>;
 }

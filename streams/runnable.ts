@@ -32,6 +32,8 @@ export interface TaskStatus {
   readonly transactions?: number;
   /** Why the task waits, begins anew or has stopped; absent while all is well. */
   readonly problem?: string;
+  /** Of a shard: time since its newest committed record arrived, and how long its clock has held the watermark unmoved. */
+  readonly source?: { readonly ageMs: number; readonly stalledMs: number };
 }
 
 /** One role of a process: some tasks of one stage. */

@@ -5,8 +5,11 @@ import type { ClockMode } from "./decode.ts";
 import type { EntityOptions } from "./entity.ts";
 import { type StreamId, sourceIdOf } from "./names.ts";
 import { cursorOf } from "./shard-cursor.ts";
+import { FORGOTTEN } from "./shard-plan.ts";
 import type { ShardSource } from "./shard-source.ts";
-import { ShardTask, type TaskEnd, taskStatus } from "./shard-task.ts";
+import { shardStatus } from "./shard-status.ts";
+import { ShardTask, type TaskEnd } from "./shard-task.ts";
+import type { BridgeStep } from "./shard-writer.ts";
 import { SkewGate } from "./skew-gate.ts";
 import { backoffMs, systemTime, type Time } from "./time.ts";
 import { type BridgeTuning, defaultTuning } from "./tuning.ts";
@@ -28,6 +31,8 @@ export interface BridgeOptions {
   readonly time?: Time;
   /** Faults that were borne with, a line each. */
   readonly log?: (line: string) => void;
+  /** Called at the named points of every shard's way. */
+  readonly onStep?: (source: string, step: BridgeStep) => void;
 }
 
 /** Kinesis → logs.raw, exactly once: one task a shard. */
@@ -58,7 +63,7 @@ class Bridge implements Runnable {
     this.#options = options;
     this.#tuning = { ...defaultTuning, ...options.tuning };
     this.#time = options.time ?? systemTime;
-    this.#gate = new SkewGate(this.#tuning.maxSkewMs);
+    this.#gate = new SkewGate(this.#tuning.maxSkewMs, () => this.#table?.holding() ?? []);
     this.failed = new Promise<never>((_, reject) => {
       this.#fail = reject;
     });
@@ -94,9 +99,10 @@ class Bridge implements Runnable {
     return (this.#table?.ofStream(stream) ?? []).map((row) => {
       const task = this.#tasks.get(rowKey(row))?.task;
       if (task) return task.status;
-      const name = row.streamCreatedMs === this.#stream?.createdMs ? row.shard : `${row.streamCreatedMs}/${row.shard}`;
-      const isEnded = row.state === "ended";
-      return taskStatus(name, isEnded ? "stopped" : "starting", isEnded ? 0 : Number.POSITIVE_INFINITY, cursorOf(row));
+      const isOfThisLife = row.streamCreatedMs === this.#stream?.createdMs;
+      const name = isOfThisLife ? row.shard : `${row.streamCreatedMs}/${row.shard}`;
+      const state = row.state === "ended" ? "stopped" : "starting";
+      return shardStatus(row.shard === FORGOTTEN ? "ended" : name, state, cursorOf(row), this.#time.now());
     });
   }
 
@@ -123,7 +129,10 @@ class Bridge implements Runnable {
   async #coordinate(isStart: boolean): Promise<void> {
     const table = this.#table!;
     const { signal } = this.#stop;
-    const { stream, plan } = await coordinate({ ...this.#options, wire: this.#wire!, table, isStart }, signal);
+    const { stream, plan } = await coordinate(
+      { ...this.#options, wire: this.#wire!, table, isStart, nowMs: this.#time.now() },
+      signal,
+    );
     if (signal.aborted) return;
     this.#stream = stream;
     for (const row of plan.close) this.#tasks.get(rowKey(row))?.task.stop();
@@ -149,6 +158,7 @@ class Bridge implements Runnable {
       tuning: this.#tuning,
       time: this.#time,
       log: (line) => this.#log(line),
+      onStep: this.#options.onStep ?? (() => {}),
       onRelist: () => this.#wake.abort(),
     });
     const run = task.run().then(

@@ -41,6 +41,12 @@ export class CheckpointTable {
     return [...this.#rows.values()].filter((r) => r.stream === stream);
   }
 
+  /** Sources of all streams that hold the watermark. */
+  *holding(): Generator<{ source: string; clockMs: number }> {
+    for (const [source, { state, idle, clockMs }] of this.#rows)
+      if (state === "active" && !idle) yield { source, clockMs };
+  }
+
   /**
    * Reads read_committed up to the topic's true end as it was when the call came, so that whoever has initialised a
    * producer before sees everything its predecessor committed. It may have to wait for open transactions, but then

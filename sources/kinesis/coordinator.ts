@@ -1,9 +1,10 @@
 import type { ShardCheckpoint } from "../../schemas/index.ts";
-import type { Broker } from "../../streams/index.ts";
+import { type Broker, WeirError } from "../../streams/index.ts";
 import type { CheckpointTable } from "./checkpoint-table.ts";
 import { coordinatorProducerId, type StreamId, shardProducerId, sourceIdOf } from "./names.ts";
-import { cursorOf, freshCursor, rowOf } from "./shard-cursor.ts";
-import { hasWrites, planShards, type ShardPlan } from "./shard-plan.ts";
+import { countersOf, cursorOf, type EventCounters, freshCursor, rowOf } from "./shard-cursor.ts";
+import { FORGOTTEN, hasWrites, type ListedShard, planShards, type ShardPlan } from "./shard-plan.ts";
+import { sourceGap } from "./shard-reader.ts";
 import type { ShardSource } from "./shard-source.ts";
 import { rowKey, type Sign, type Wire } from "./wire.ts";
 
@@ -19,6 +20,7 @@ export interface CoordinatorOptions {
    * be read past them before they time out. Initialising all producers ends them at once.
    */
   readonly isStart: boolean;
+  readonly nowMs: number;
 }
 
 /**
@@ -31,18 +33,18 @@ export async function coordinate(
   signal?: AbortSignal,
 ): Promise<{ stream: StreamId; plan: ShardPlan }> {
   const { broker, kinesis, table, env } = options;
-  const stream = { name: options.stream, createdMs: await kinesis.createdMs(options.stream, signal) };
   const look = async () => {
-    const listed = await kinesis.listShards(stream.name, signal);
+    const { stream, listed } = await listOneLife(kinesis, options.stream, signal);
     await table.refresh();
-    return planShards(stream, listed, table.ofStream(stream.name));
+    return { stream, plan: planShards(stream, listed, table.ofStream(stream.name)) };
   };
-  const ownId = coordinatorProducerId(env, stream.name);
+  const ownId = coordinatorProducerId(env, options.stream);
   if (options.isStart) {
-    const listed = await kinesis.listShards(stream.name, signal);
+    const { stream, listed } = await listOneLife(kinesis, options.stream, signal);
     for (const id of [ownId, ...listed.map((s) => shardProducerId(env, stream, s.shard))]) await fence(broker, id);
   }
-  let plan = await look();
+  let { stream, plan } = await look();
+  if (plan.lost.length > 0) throw lostUnread(plan.lost);
   if (!hasWrites(plan)) return { stream, plan };
 
   const producer = broker.producer(ownId);
@@ -55,10 +57,10 @@ export async function coordinate(
         if (!fenced.has(rowKey(row))) await fence(broker, producerIdOf(env, row));
         fenced.add(rowKey(row));
       }
-      plan = await look();
+      ({ stream, plan } = await look());
     } while (plan.close.some((row) => !fenced.has(rowKey(row))));
     if (hasWrites(plan)) {
-      await producer.send(writesOf(options.wire, stream, plan));
+      await producer.send(writesOf(options, stream, plan));
       await producer.commit();
       await table.refresh();
     }
@@ -72,11 +74,31 @@ export async function coordinate(
   return { stream, plan };
 }
 
-const producerIdOf = (env: string, row: ShardCheckpoint): string =>
+/**
+ * The shards of one life of the stream: were it deleted and made anew between two calls, shards of the new life would be
+ * taken for the old one's.
+ */
+async function listOneLife(
+  kinesis: ShardSource,
+  name: string,
+  signal: AbortSignal | undefined,
+): Promise<{ stream: StreamId; listed: readonly ListedShard[] }> {
+  const { createdMs } = await kinesis.describe(name, signal);
+  const listed = await kinesis.listShards(name, signal);
+  if ((await kinesis.describe(name, signal)).createdMs === createdMs) return { stream: { name, createdMs }, listed };
+  throw new WeirError(
+    "KINESIS_NOT_FOUND",
+    "retry",
+    `${name} was made anew while its shards were listed.`,
+    "It is listed again.",
+  );
+}
+
+export const producerIdOf = (env: string, row: ShardCheckpoint): string =>
   shardProducerId(env, { name: row.stream, createdMs: row.streamCreatedMs }, row.shard);
 
 /** Its owner can write no more, and what it had open is aborted. */
-async function fence(broker: Broker, transactionalId: string): Promise<void> {
+export async function fence(broker: Broker, transactionalId: string): Promise<void> {
   const producer = broker.producer(transactionalId);
   try {
     await producer.init();
@@ -86,7 +108,7 @@ async function fence(broker: Broker, transactionalId: string): Promise<void> {
 }
 
 /** Opens before closes: a child holds the watermark where its parent held it. */
-function writesOf(wire: Wire, stream: StreamId, plan: ShardPlan) {
+function writesOf({ wire, table, nowMs }: CoordinatorOptions, stream: StreamId, plan: ShardPlan) {
   const sign = (kind: Sign["kind"], source: string, clockMs: number) =>
     wire.sign({ kind, source, clockMs, arrivalMs: 0, sequence: "" });
   const closes = new Map(plan.close.map((row) => [rowKey(row), row.clockMs]));
@@ -96,10 +118,34 @@ function writesOf(wire: Wire, stream: StreamId, plan: ShardPlan) {
     ...[...closes].flatMap(([source, clockMs]) => sign("close", source, clockMs)),
     ...plan.open.map((s) => wire.row(rowOf(stream, s.shard, freshCursor(s.clockMs), s.parents))),
     ...plan.close.map((row) => wire.row(endedRow(row))),
+    ...plan.close.map((row) => wire.notice(row, { code: "source_gap", reason: ofEarlierLife(row) }, nowMs)),
+    ...forgetting(wire, plan.forget, table.get(sourceIdOf({ name: stream.name, createdMs: 0 }, FORGOTTEN))),
   ];
 }
 
-const endedRow = (row: ShardCheckpoint): ShardCheckpoint =>
+const ofEarlierLife = (row: ShardCheckpoint): string =>
+  `The stream was made anew; what its earlier life held behind sequence ${row.sequence || "0"} was not read.`;
+
+/** Their counts go on in one row, so that the sum over all rows stays what has been read. */
+function forgetting(wire: Wire, rows: readonly ShardCheckpoint[], known: ShardCheckpoint | undefined) {
+  if (rows.length === 0) return [];
+  const counters = countersOf(known?.counters ?? {});
+  for (const row of rows)
+    for (const [name, count] of Object.entries(countersOf(row.counters)))
+      counters[name as keyof EventCounters] += count;
+  const cursor = { ...freshCursor(0), counters };
+  const kept = rowOf({ name: rows[0]!.stream, createdMs: 0 }, FORGOTTEN, cursor, [], { state: "ended", children: [] });
+  return [wire.row(kept), ...rows.map((row) => wire.tombstone(row))];
+}
+
+function lostUnread(rows: readonly ShardCheckpoint[]): WeirError {
+  const row = rows[0]!;
+  const more = rows.length > 1 ? ` ${rows.length - 1} more shards are gone likewise.` : "";
+  const gap = sourceGap(rowKey(row), row.sequence, Math.max(row.tipMs, row.arrivalMs), "the end of its shard");
+  return new WeirError(gap.code, gap.disposition, gap.message + more, gap.nextStep);
+}
+
+export const endedRow = (row: ShardCheckpoint): ShardCheckpoint =>
   rowOf({ name: row.stream, createdMs: row.streamCreatedMs }, row.shard, cursorOf(row), row.parents, {
     state: "ended",
     children: row.children,

@@ -1,5 +1,5 @@
-import { gunzipSync } from "node:zlib";
 import type { LogEvent } from "../../schemas/index.ts";
+import { type InflateCode, type Inflated, inflate } from "./inflate.ts";
 
 /** How a shard's clock moves: by clock records put into it (simulator, replay), or by the stamps of its records. */
 export type ClockMode = "records" | "arrival";
@@ -19,20 +19,19 @@ export interface DataRecord {
   readonly account: string;
   readonly logGroup: string;
   readonly logStream: string;
-  readonly events: readonly LogEvent[];
-  readonly rejected: readonly RejectedEvent[];
+  /** One for each of the record's logEvents, in their order. */
+  readonly items: readonly EventItem[];
 }
 
+export type EventItem = LogEvent | RejectedEvent;
+
 export type RecordRejectionCode =
-  | "not_gzip"
-  | "truncated_gzip"
-  | "corrupt_gzip"
-  | "inflate_limit"
+  | InflateCode
   | "bad_json"
   | "bad_envelope"
   | "unknown_type"
-  | "kpl_aggregate"
-  | "future_timestamp";
+  | "future_timestamp"
+  | "bridge_error";
 
 export type DecodedRecord =
   | DataRecord
@@ -44,11 +43,7 @@ export interface DecodeOptions {
   /** When the record arrived at the stream; what lies further ahead of it than `futureMs` is rejected. */
   readonly arrivalMs: number;
   readonly clockMode: ClockMode;
-  readonly maxInflatedBytes?: number;
 }
-
-/** A record holds at most 10 MiB of gzip, which could inflate to 10 GiB; CloudWatch's own stay far below this. */
-const MAX_INFLATED_BYTES = 64 * 1024 * 1024;
 
 /** One event further ahead would close windows that the others still need. */
 export const MAX_FUTURE_MS = 5 * 60_000;
@@ -65,30 +60,31 @@ const rejected = (code: RecordRejectionCode, reason: string): DecodedRecord => (
  * One Kinesis record as CloudWatch Logs writes it: gzip of one JSON object of messageType DATA_MESSAGE or
  * CONTROL_MESSAGE; with clockMode "records" also {"messageType":"WEIR_CLOCK","clockMs":n}. Pure; never throws.
  */
-export function decodeRecord(data: Uint8Array, options: DecodeOptions): DecodedRecord {
-  if (data[0] === 0xf3 && data[1] === 0x89 && data[2] === 0x9a && data[3] === 0xc2)
-    return rejected("kpl_aggregate", "The record is an aggregate of the Kinesis Producer Library.");
-  if (data[0] !== 0x1f || data[1] !== 0x8b) return rejected("not_gzip", "The record does not begin with 1f 8b.");
-  let text: string;
-  try {
-    text = gunzipSync(data, { maxOutputLength: options.maxInflatedBytes ?? MAX_INFLATED_BYTES }).toString("utf8");
-  } catch (error) {
-    return rejected(gzipCode(error), (error as Error).message);
-  }
+export const decodeRecord = (data: Uint8Array, options: DecodeOptions): DecodedRecord =>
+  decodeInflated(inflate(data), options);
+
+/** The same from the bytes inside. */
+export function decodeInflated(inflated: Inflated, options: DecodeOptions): DecodedRecord {
+  if ("code" in inflated) return rejected(inflated.code, inflated.reason);
+  const text = inflated.toString("utf8");
   let envelope: unknown;
   try {
     envelope = JSON.parse(text);
+    if (hasInexactId(envelope)) envelope = JSON.parse(text, keepIds);
   } catch (error) {
     return rejected("bad_json", (error as Error).message.slice(0, 500));
   }
   return readEnvelope(envelope, options);
 }
 
-function gzipCode(error: unknown): RecordRejectionCode {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ERR_BUFFER_TOO_LARGE") return "inflate_limit";
-  return code === "Z_BUF_ERROR" ? "truncated_gzip" : "corrupt_gzip";
-}
+/** Ids are opaque: two numbers beyond 2^53 must not become one. */
+const hasInexactId = (envelope: unknown): boolean =>
+  isObject(envelope) &&
+  Array.isArray(envelope.logEvents) &&
+  envelope.logEvents.some((e) => typeof e?.id === "number" && !Number.isSafeInteger(e.id));
+
+const keepIds = (key: string, value: unknown, context?: { readonly source?: string }): unknown =>
+  key === "id" && typeof value === "number" && context?.source ? context.source : value;
 
 function readEnvelope(value: unknown, options: DecodeOptions): DecodedRecord {
   if (!isObject(value)) return rejected("bad_envelope", "The JSON is not an object.");
@@ -105,14 +101,8 @@ function readEnvelope(value: unknown, options: DecodeOptions): DecodedRecord {
       `owner, logGroup and logStream must be strings up to ${MAX_NAME_LENGTH} characters.`,
     );
   if (!Array.isArray(logEvents)) return rejected("bad_envelope", "logEvents is not an array.");
-  const events: LogEvent[] = [];
-  const bad: RejectedEvent[] = [];
-  for (const event of logEvents) {
-    const read = readEvent(event, options.arrivalMs);
-    if ("code" in read) bad.push(read);
-    else events.push(read);
-  }
-  return { kind: "data", account: owner, logGroup, logStream, events, rejected: bad };
+  const items = logEvents.map((event) => readEvent(event, options.arrivalMs));
+  return { kind: "data", account: owner, logGroup, logStream, items };
 }
 
 function readClock(clockMs: unknown, arrivalMs: number): DecodedRecord {
@@ -122,7 +112,7 @@ function readClock(clockMs: unknown, arrivalMs: number): DecodedRecord {
   return { kind: "clock", clockMs };
 }
 
-function readEvent(value: unknown, arrivalMs: number): LogEvent | RejectedEvent {
+function readEvent(value: unknown, arrivalMs: number): EventItem {
   const { id: rawId, timestamp, message } = isObject(value) ? value : ({} as Record<string, unknown>);
   // CloudWatch's ids are strings of 56 digits; moto's are small numbers.
   const id = typeof rawId === "number" ? String(rawId) : rawId;

@@ -39,6 +39,8 @@ export function entityOfStream(
       [rule.stream, stream],
     ] as const;
     const matches = parts.every(([pattern, text]) => {
+      // With flag g or y a pattern goes on where its last match ended, which here was in another text.
+      if (pattern) pattern.lastIndex = 0;
       const match = pattern ? pattern.exec(text) : undefined;
       Object.assign(values, match?.groups);
       return match !== null;

@@ -34,10 +34,14 @@ export function kinesisShards(client: KinesisClient): ShardSource {
   const options = (signal: AbortSignal | undefined) => (signal ? { abortSignal: signal } : {});
 
   return {
-    createdMs: (StreamName, signal) =>
+    describe: (StreamName, signal) =>
       call(`DescribeStreamSummary of ${StreamName}`, async () => {
         const reply = await client.send(new DescribeStreamSummaryCommand({ StreamName }), options(signal));
-        return reply.StreamDescriptionSummary?.StreamCreationTimestamp?.getTime() ?? 0;
+        const { StreamCreationTimestamp, RetentionPeriodHours } = reply.StreamDescriptionSummary ?? {};
+        return {
+          createdMs: StreamCreationTimestamp?.getTime() ?? 0,
+          retentionMs: (RetentionPeriodHours ?? DEFAULT_RETENTION_HOURS) * 3_600_000,
+        };
       }),
 
     listShards: (stream, signal) =>
@@ -71,7 +75,7 @@ export function kinesisShards(client: KinesisClient): ShardSource {
         return {
           records: (reply.Records ?? []).map((r) => ({
             sequence: r.SequenceNumber ?? "",
-            arrivalMs: r.ApproximateArrivalTimestamp?.getTime() ?? 0,
+            ...arrivalOf(r.ApproximateArrivalTimestamp),
             data: r.Data ?? new Uint8Array(),
           })),
           next: reply.NextShardIterator ?? null,
@@ -79,8 +83,47 @@ export function kinesisShards(client: KinesisClient): ShardSource {
           millisBehindLatest: reply.MillisBehindLatest ?? 0,
         };
       }),
+
+    holds: (stream, shard, sequence, signal) =>
+      call(
+        `Look-up of record ${sequence} in ${stream}/${shard}`,
+        async () => (await recordAt(client, stream, shard, sequence, signal)) !== null,
+      ),
   };
 }
+
+/** Replies without records that are borne with: Kinesis gives some on the way. */
+const MAX_EMPTY_REPLIES = 20;
+
+/** The bytes of one record; null if the stream no longer has it. */
+export async function recordAt(
+  client: KinesisClient,
+  stream: string,
+  shard: string,
+  sequence: string,
+  signal?: AbortSignal,
+): Promise<Uint8Array | null> {
+  const options = signal ? { abortSignal: signal } : {};
+  const at = { ShardIteratorType: "AT_SEQUENCE_NUMBER", StartingSequenceNumber: sequence } as const;
+  const input = { StreamName: stream, ShardId: shard, ...at };
+  let { ShardIterator: iterator } = await client.send(new GetShardIteratorCommand(input), options);
+  for (let i = 0; iterator && i < MAX_EMPTY_REPLIES; i++) {
+    const reply = await client.send(new GetRecordsCommand({ ShardIterator: iterator, Limit: 1 }), options);
+    const first = reply.Records?.[0];
+    // Of a record that is gone Kinesis makes the oldest there is.
+    if (first) return first.SequenceNumber === sequence ? (first.Data ?? new Uint8Array()) : null;
+    if (reply.MillisBehindLatest === 0) return null;
+    iterator = reply.NextShardIterator;
+  }
+  return null;
+}
+
+/** Kinesis's own where a stream does not say. */
+const DEFAULT_RETENTION_HOURS = 24;
+
+/** A record without a stamp arrived before it was read; more is not known. */
+const arrivalOf = (stamp: Date | undefined) =>
+  stamp ? { arrivalMs: stamp.getTime() } : { arrivalMs: Date.now(), isArrivalGuessed: true };
 
 const throttled = new Set([
   "ProvisionedThroughputExceededException",

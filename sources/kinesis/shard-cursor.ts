@@ -1,8 +1,7 @@
 import type { ShardCheckpoint, ShardState } from "../../schemas/index.ts";
 import type { ClockMode, DecodedRecord } from "./decode.ts";
 import type { StreamId } from "./names.ts";
-import type { Piece, ShardRecord } from "./to-log-batches.ts";
-import { eventsOf } from "./to-log-batches.ts";
+import type { ShardRecord, Span } from "./to-log-batches.ts";
 
 /**
  * Counts since the shard was opened. `takeOvers` is its owner's claim: each take over commits the next number, so a
@@ -23,6 +22,10 @@ export interface ShardCursor {
   readonly eventIndex: number;
   readonly clockMs: number;
   readonly arrivalMs: number;
+  /** When the shard was last read to its tip, by this machine's clock; 0: never yet. */
+  readonly tipMs: number;
+  /** The source's last sign was idle. */
+  readonly idle: boolean;
   readonly counters: Readonly<EventCounters>;
 }
 
@@ -31,6 +34,8 @@ export const freshCursor = (clockMs: number): ShardCursor => ({
   eventIndex: 0,
   clockMs,
   arrivalMs: 0,
+  tipMs: 0,
+  idle: false,
   counters: countersOf({}),
 });
 
@@ -48,6 +53,8 @@ export const cursorOf = (row: ShardCheckpoint): ShardCursor => ({
   eventIndex: row.eventIndex,
   clockMs: row.clockMs,
   arrivalMs: row.arrivalMs,
+  tipMs: row.tipMs,
+  idle: row.idle,
   counters: countersOf(row.counters),
 });
 
@@ -71,6 +78,8 @@ export function rowOf(
     children: [...(end?.children ?? [])],
     clockMs: cursor.clockMs,
     arrivalMs: cursor.arrivalMs,
+    tipMs: cursor.tipMs,
+    idle: cursor.idle,
     counters: { ...cursor.counters },
   };
 }
@@ -80,17 +89,19 @@ export const claimed = (cursor: ShardCursor): ShardCursor => ({
   counters: { ...cursor.counters, takeOvers: cursor.counters.takeOvers + 1 },
 });
 
-/** After one piece of the record that follows `sequence` was added to the transaction. */
-export function afterPiece(cursor: ShardCursor, piece: Piece): ShardCursor {
-  const events = eventsOf(piece);
+/** After one span of the record that follows `sequence` was added to the transaction. */
+export function afterSpan(cursor: ShardCursor, span: Span): ShardCursor {
   const { counters } = cursor;
+  const dead = span.pieces.reduce((n, piece) => n + (piece.kind === "dead" ? 1 : 0), 0);
   return {
     ...cursor,
-    eventIndex: cursor.eventIndex + events,
+    eventIndex: cursor.eventIndex + span.items,
+    idle: false,
     counters: {
       ...counters,
-      [piece.kind === "log" ? "events" : "dead"]: counters[piece.kind === "log" ? "events" : "dead"] + events,
-      out: counters.out + 1,
+      events: counters.events + span.items - dead,
+      dead: counters.dead + dead,
+      out: counters.out + span.pieces.length,
     },
   };
 }
@@ -106,10 +117,12 @@ export function afterRecord(
   const { counters } = cursor;
   const isControl = decoded.kind === "control" || decoded.kind === "clock";
   return {
+    ...cursor,
     sequence: record.sequence,
     eventIndex: 0,
     clockMs: Math.max(cursor.clockMs, clockOf(record, decoded, mode, deliveryAllowanceMs)),
     arrivalMs: record.arrivalMs,
+    idle: false,
     counters: { ...counters, records: counters.records + 1, control: counters.control + (isControl ? 1 : 0) },
   };
 }
@@ -120,8 +133,9 @@ export function afterRecord(
  */
 function clockOf(record: ShardRecord, decoded: DecodedRecord, mode: ClockMode, deliveryAllowanceMs: number): number {
   if (mode === "records") return decoded.kind === "clock" ? decoded.clockMs : 0;
-  let newest = record.arrivalMs - deliveryAllowanceMs;
+  let newest = record.isArrivalGuessed ? 0 : record.arrivalMs - deliveryAllowanceMs;
   if (decoded.kind === "data")
-    for (const event of decoded.events) newest = Math.max(newest, Math.min(event.timestampMs, record.arrivalMs));
+    for (const item of decoded.items)
+      if (!("code" in item)) newest = Math.max(newest, Math.min(item.timestampMs, record.arrivalMs));
   return newest;
 }

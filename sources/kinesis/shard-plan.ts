@@ -17,10 +17,17 @@ export interface ShardToOpen extends ListedShard {
 /** What the coordinator must write, in one transaction, and which shards are to be read after it. */
 export interface ShardPlan {
   readonly open: readonly ShardToOpen[];
-  /** Sources to close and mark ended: of an earlier life of the stream, or whose shard expired unread. */
+  /** Sources of an earlier life of the stream, to close and mark ended. */
   readonly close: readonly ShardCheckpoint[];
+  /** Rows nobody needs any more: their shards have ended and gone, and no child inherits from them. */
+  readonly forget: readonly ShardCheckpoint[];
+  /** Shards that the stream dropped before they were read to their end. */
+  readonly lost: readonly ShardCheckpoint[];
   readonly read: readonly string[];
 }
+
+/** Not a shard: the row that keeps the counts of all forgotten ones. */
+export const FORGOTTEN = "";
 
 /**
  * Decides from ListShards and the committed checkpoint rows of the stream (all its lives). Pure.
@@ -34,8 +41,8 @@ export function planShards(
 ): ShardPlan {
   const own = new Map(rows.filter((r) => r.streamCreatedMs === stream.createdMs).map((r) => [r.shard, r]));
   const names = new Set(listed.map((s) => s.shard));
-  const stale = rows.filter((r) => r.streamCreatedMs < stream.createdMs && r.state === "active");
-  const expired = [...own.values()].filter((r) => r.state === "active" && !names.has(r.shard));
+  const close = rows.filter((r) => r.streamCreatedMs < stream.createdMs && r.state === "active");
+  const lost = [...own.values()].filter((r) => r.state === "active" && !names.has(r.shard));
   const isFinished = (parent: string) => !names.has(parent) || own.get(parent)?.state === "ended";
 
   const open = listed
@@ -46,8 +53,13 @@ export function planShards(
       return { ...s, clockMs, closes: parents.filter((p) => p.state === "ended").map((p) => p.shard) };
     });
   const active = listed.filter((s) => own.get(s.shard)?.state === "active").map((s) => s.shard);
-  return { open, close: [...stale, ...expired], read: [...active, ...open.map((s) => s.shard)] };
+  const heirs = new Set(listed.filter((s) => !own.has(s.shard)).flatMap((s) => s.parents));
+  const forget = rows.filter((r) => {
+    if (r.state !== "ended" || r.shard === FORGOTTEN) return false;
+    return r.streamCreatedMs < stream.createdMs || (!names.has(r.shard) && !heirs.has(r.shard));
+  });
+  return { open, close, forget, lost, read: [...active, ...open.map((s) => s.shard)] };
 }
 
 /** True if the coordinator has something to write. */
-export const hasWrites = (plan: ShardPlan): boolean => plan.open.length > 0 || plan.close.length > 0;
+export const hasWrites = (plan: ShardPlan): boolean => plan.open.length + plan.close.length + plan.forget.length > 0;

@@ -10,6 +10,13 @@ export interface ShardPage {
   readonly millisBehindLatest: number;
 }
 
+export interface StreamFacts {
+  /** Since the epoch. A stream deleted and made anew under its name has another. */
+  readonly createdMs: number;
+  /** How long a record can be read. */
+  readonly retentionMs: number;
+}
+
 /**
  * A stream of shards, seen through the four calls the bridge needs. Errors are WeirErrors:
  * `KINESIS_THROTTLED` and `KINESIS_UNAVAILABLE` (retry: the same iterator stays good), `KINESIS_ITERATOR_EXPIRED`
@@ -17,11 +24,12 @@ export interface ShardPage {
  * `KINESIS_NOT_FOUND` (retry: stream or shard are gone), `KINESIS_REFUSED` (fatal).
  */
 export interface ShardSource {
-  /** When the stream was created, ms since the epoch. */
-  createdMs(stream: string, signal?: AbortSignal): Promise<number>;
+  describe(stream: string, signal?: AbortSignal): Promise<StreamFacts>;
   /** All shards within retention, closed ones too. */
   listShards(stream: string, signal?: AbortSignal): Promise<readonly ListedShard[]>;
   /** Iterator behind `sequence`; empty: from the trim horizon. */
   iterator(stream: string, shard: string, sequence: string, signal?: AbortSignal): Promise<string>;
   records(iterator: string, signal?: AbortSignal): Promise<ShardPage>;
+  /** Whether the record itself can still be read: then nothing behind it has been dropped. */
+  holds(stream: string, shard: string, sequence: string, signal?: AbortSignal): Promise<boolean>;
 }

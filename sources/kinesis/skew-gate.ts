@@ -1,13 +1,19 @@
+type Others = () => Iterable<{ readonly source: string; readonly clockMs: number }>;
+
 /**
- * Keeps the shards of one process together: who is too far ahead of the slowest waits, so that readers need hold only
- * a bounded span of minutes open. Idle, ended and lost shards are not in it.
+ * Keeps shards together: who is too far ahead of the slowest waits, so that readers need hold only a bounded span of
+ * minutes open. In it are this process's shards and, as their checkpoints tell, those that others read. Idle and ended
+ * shards hold nobody up.
  */
 export class SkewGate {
   #clocks = new Map<string, number>();
   readonly #maxSkewMs: number;
+  readonly #others: Others;
 
-  constructor(maxSkewMs: number) {
+  /** `others`: checkpoints of all sources that hold the watermark; what this process knows of its own wins. */
+  constructor(maxSkewMs: number, others: Others = () => []) {
     this.#maxSkewMs = maxSkewMs;
+    this.#others = others;
   }
 
   set(source: string, clockMs: number): void {
@@ -18,12 +24,15 @@ export class SkewGate {
     this.#clocks.delete(source);
   }
 
-  mayRead(source: string): boolean {
-    return this.mayReach(this.#clocks.get(source));
+  /** Whether a shard may go on once its clock stands there. */
+  mayReach(clockMs: number): boolean {
+    return clockMs - this.#slowestMs() <= this.#maxSkewMs;
   }
 
-  /** Whether a shard may go on once its clock stands there. */
-  mayReach(clockMs: number | undefined): boolean {
-    return clockMs === undefined || clockMs - Math.min(...this.#clocks.values()) <= this.#maxSkewMs;
+  #slowestMs(): number {
+    let slowest = Math.min(...this.#clocks.values());
+    for (const { source, clockMs } of this.#others())
+      if (!this.#clocks.has(source)) slowest = Math.min(slowest, clockMs);
+    return slowest;
   }
 }

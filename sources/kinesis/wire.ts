@@ -20,6 +20,11 @@ export interface Sign {
   readonly sequence: string;
 }
 
+export interface Notice {
+  readonly code: "source_excluded" | "source_gap";
+  readonly reason: string;
+}
+
 /** Turns what the bridge says into records of Kafka. */
 export class Wire {
   readonly topics: BridgeTopics;
@@ -57,6 +62,28 @@ export class Wire {
       value: this.#codecs.encode(this.topics.checkpoints, row),
       timestampMs: row.arrivalMs || row.streamCreatedMs,
     };
+  }
+
+  tombstone(row: ShardCheckpoint): ProducerRecord {
+    return { ...this.row(row), value: null };
+  }
+
+  /** What an operator, or the bridge by itself, has decided about a whole source: for the record. */
+  notice(row: ShardCheckpoint, notice: Notice, nowMs: number): ProducerRecord {
+    return this.#dead(
+      {
+        ...notice,
+        stage: "bridge",
+        originTopic: `kinesis:${row.stream}`,
+        originPartition: row.shard,
+        originOffset: row.sequence,
+        eventId: "",
+        timestampMs: row.clockMs,
+        entity: "",
+        bytes: Buffer.alloc(0),
+      },
+      nowMs,
+    );
   }
 
   #log(batch: LogBatch, partition: number): ProducerRecord {

@@ -29,6 +29,12 @@ describe("the first rule that matches names the entity", () => {
   });
 });
 
+test.each(["g", "y", "gy"])("a pattern with flag %s matches every time, not every other time", (flags) => {
+  const rules = [{ stream: new RegExp("web-(?<n>\\d)", flags), entity: "web/{n}" }];
+  const names = [1, 2, 3, 4].map((n) => entityOfStream(account, "/g", `web-${n}`, rules));
+  expect(names).toEqual(["web/1", "web/2", "web/3", "web/4"]);
+});
+
 describe("a metric document's dimension wins over the rules", () => {
   const document = (members: string) =>
     `{"_aws":{"Timestamp":1,"CloudWatchMetrics":[{"Dimensions":[["InstanceId"]]}]},${members}}`;

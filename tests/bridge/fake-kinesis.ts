@@ -13,6 +13,7 @@ interface FakeShard {
 /** A fake stream in memory. Iterators are `shard:index`; `pageSize` records a page; `fault` may throw before a read. */
 export class FakeKinesis implements ShardSource {
   created = 1_000;
+  retentionMs = 86_400_000;
   pageSize = 3;
   /** Name the children in the last page, as AWS does; else the reader must list. */
   namesChildren = true;
@@ -33,18 +34,34 @@ export class FakeKinesis implements ShardSource {
     }
   }
 
+  /** Takes no more records, but has no children listed yet. */
+  close(shard: string): void {
+    this.#find(shard).closed = true;
+  }
+
   /** Forgets the shard as retention does. */
   expire(shard: string): void {
     this.#shards.delete(shard);
   }
 
-  put(shard: string, data: Uint8Array | object, arrivalMs = 1_700_000_000_000): void {
+  put(shard: string, data: Uint8Array | object, arrivalMs = 1_700_000_000_000, more: Partial<ShardRecord> = {}): void {
     const bytes = data instanceof Uint8Array ? data : gzipSync(JSON.stringify(data));
-    this.#shards.get(shard)!.records.push({ sequence: String(this.#sequence++), arrivalMs, data: bytes });
+    const record = { sequence: String(this.#sequence++), arrivalMs, data: bytes, ...more };
+    this.#shards.get(shard)!.records.push(record);
   }
 
-  async createdMs(): Promise<number> {
-    return this.created;
+  async describe() {
+    return { createdMs: this.created, retentionMs: this.retentionMs };
+  }
+
+  async holds(_stream: string, shard: string, sequence: string): Promise<boolean> {
+    return this.#find(shard).records.some((r) => r.sequence === sequence);
+  }
+
+  /** Drops the shard's records before the given one, as retention does. */
+  trim(shard: string, sequence: string): void {
+    const found = this.#find(shard);
+    found.records = found.records.filter((r) => r.sequence >= sequence);
   }
 
   async listShards(): Promise<readonly ListedShard[]> {

@@ -105,13 +105,27 @@ export class World {
     );
   }
 
+  /** For an operator's decisions. */
+  get operate() {
+    return { broker: this.broker as Broker, codecs, topics, env: "test", time: fastTime };
+  }
+
+  /** The values of a source's row in log order; null is a tombstone. */
+  rowsOf(shard: string, created = 1_000): (ShardCheckpoint | null)[] {
+    const key = `logs@${created}/${shard}`;
+    return this.broker
+      .committed(topics.checkpoints, partitionFor(key, 2))
+      .filter((r) => r.key?.toString() === key)
+      .map((r) => r.value && codecs.decode<ShardCheckpoint>(topics.checkpoints, r.value));
+  }
+
   row(shard: string, created = 1_000): ShardCheckpoint | undefined {
     const key = `logs@${created}/${shard}`;
     const last = this.broker
       .committed(topics.checkpoints, partitionFor(key, 2))
       .filter((r) => r.key?.toString() === key)
       .at(-1);
-    return last && codecs.decode<ShardCheckpoint>(topics.checkpoints, last.value!);
+    return last?.value ? codecs.decode<ShardCheckpoint>(topics.checkpoints, last.value) : undefined;
   }
 }
 

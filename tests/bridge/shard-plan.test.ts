@@ -17,6 +17,8 @@ const row = (shard: string, state: ShardState, clockMs = 0, streamCreatedMs = 2_
   children: [],
   clockMs,
   arrivalMs: 0,
+  tipMs: 0,
+  idle: false,
   counters: {},
 });
 const opened = (plan: ReturnType<typeof planShards>) => plan.open.map((s) => [s.shard, s.clockMs, s.closes]);
@@ -32,7 +34,7 @@ test("a new stream: every shard is opened at the epoch and read", () => {
 
 test("known shards are read on, ended ones are not", () => {
   const plan = planShards(stream, listed("a", "b"), [row("a", "active"), row("b", "ended")]);
-  expect(plan).toEqual({ open: [], close: [], read: ["a"] });
+  expect(plan).toEqual({ open: [], close: [], forget: [], lost: [], read: ["a"] });
 });
 
 describe("parents come before children", () => {
@@ -66,11 +68,28 @@ describe("parents come before children", () => {
   });
 });
 
-test("a shard that expired before it was read to its end is closed, and its children go on from its clock", () => {
+test("a shard that expired before it was read to its end is lost", () => {
   const plan = planShards(stream, listed(["b", "a"]), [row("a", "active", 70)]);
-  expect(plan.close.map((r) => r.shard)).toEqual(["a"]);
-  expect(opened(plan)).toEqual([["b", 70, []]]);
-  expect(plan.read).toEqual(["b"]);
+  expect(plan.lost.map((r) => r.shard)).toEqual(["a"]);
+});
+
+describe("rows of ended shards are forgotten", () => {
+  const forgotten = (...args: Parameters<typeof planShards>) => planShards(...args).forget.map((r) => r.shard);
+  test("once the shard has gone from the stream, not before", () => {
+    const rows = [row("a", "ended"), row("b", "active")];
+    expect(forgotten(stream, listed("a", ["b", "a"]), rows)).toEqual([]);
+    expect(forgotten(stream, listed(["b", "a"]), rows)).toEqual(["a"]);
+  });
+
+  test("not while a child that inherits the clock is still to be opened", () => {
+    const rows = [row("a", "ended", 70), row("b", "active", 50)];
+    expect(forgotten(stream, listed("b", ["c", "a", "b"]), rows)).toEqual([]);
+  });
+
+  test("at once where the stream was made anew, and the row of their counts never", () => {
+    const rows = [row("a", "ended", 1, 1_000), row("", "ended", 0, 0)];
+    expect(forgotten(stream, listed("a"), rows)).toEqual(["a"]);
+  });
 });
 
 test("a recreated stream reuses its shard ids: the old sources are closed, the new ones opened", () => {

@@ -2,15 +2,19 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeRecord, type Piece, toPieces } from "../../sources/index.ts";
-import { eventsOf, withoutFirst } from "../../sources/kinesis/to-log-batches.ts";
+import { eventsOf, toSpans } from "../../sources/kinesis/to-log-batches.ts";
 import { partitionFor } from "../../streams/index.ts";
 import { codecs, logRecord, T0, topics } from "./harness.ts";
 
-const piecesOf = (value: object | Buffer, partitions = 4): Piece[] => {
+const made = (value: object | Buffer) => {
   const data = Buffer.isBuffer(value) ? value : gzipSync(JSON.stringify(value));
   const record = { sequence: "49", arrivalMs: T0, data };
-  const context = { stream: "logs", shard: "shard-0", source: "logs@1/shard-0", clockMs: 7, partitions };
-  return toPieces(record, decodeRecord(data, { arrivalMs: T0, clockMode: "records" }), context);
+  const context = { stream: "logs", shard: "shard-0", source: "logs@1/shard-0", clockMs: 7, partitions: 4 };
+  return { record, decoded: decodeRecord(data, { arrivalMs: T0, clockMode: "records" }), context };
+};
+const piecesOf = (value: object | Buffer): Piece[] => {
+  const { record, decoded, context } = made(value);
+  return toPieces(record, decoded, context);
 };
 const idsOf = (pieces: readonly Piece[]) =>
   pieces.flatMap((p) => (p.kind === "log" ? p.value.events.map((e) => e.id) : [`dead ${p.value.eventId}`]));
@@ -69,7 +73,7 @@ test("an encoded batch stays below 900,000 bytes, also with the largest event an
   for (const p of pieces) expect(codecs.encode(topics.logsRaw, p.value).length).toBeLessThanOrEqual(900_000);
 });
 
-test("a rejected record is a dead letter with its origin and its bytes, cut at 900,000", () => {
+test("a rejected record is a dead letter with its origin and its bytes; cut at 900,000 it says so", () => {
   const bytes = Buffer.alloc(900_001, "x");
   const [piece, ...more] = piecesOf(bytes);
   expect(more).toEqual([]);
@@ -77,6 +81,7 @@ test("a rejected record is a dead letter with its origin and its bytes, cut at 9
     kind: "dead",
     value: {
       code: "not_gzip",
+      reason: expect.stringContaining("Cut: the first 900000 of 900001 bytes"),
       stage: "bridge",
       originTopic: "kinesis:logs",
       originPartition: "shard-0",
@@ -101,19 +106,34 @@ test("control and clock records write nothing", () => {
   expect(piecesOf({ messageType: "WEIR_CLOCK", clockMs: T0 })).toEqual([]);
 });
 
-test("wherever a record is cut, the rest is exactly what the first part left out", () => {
-  const event = fc.record({
-    id: fc.uuid(),
-    timestamp: fc.constantFrom(T0, T0 + 3_600_000),
-    entity: fc.constantFrom("i-a", "i-b", "i-c"),
-  });
+const anyEvent = fc.record({
+  id: fc.uuid(),
+  timestamp: fc.constantFrom(T0, T0 + 3_600_000),
+  entity: fc.constantFrom("i-a", "i-b", "i-c"),
+});
+
+test("spans follow the record's order: however entities are named, the rest is what the first spans left out", () => {
   fc.assert(
-    fc.property(fc.array(event, { maxLength: 40 }), fc.nat(40), (events, cut) => {
+    fc.property(fc.array(anyEvent, { maxLength: 40 }), fc.nat(1_000), fc.nat(1_000), (events, before, after) => {
       const logEvents = events.map((e) => ({ ...metric(e.id, e.entity), timestamp: e.timestamp }));
-      const pieces = piecesOf({ ...logRecord("all", [], T0), logEvents });
-      const all = idsOf(pieces);
-      expect(all.length).toBe(events.length);
-      expect(idsOf(withoutFirst(pieces, cut))).toEqual(all.slice(cut));
+      const { record, decoded, context } = made({ ...logRecord("all", [], T0), logEvents });
+      const spans = [...toSpans(record, decoded, context, 0, before + 1)];
+      let items = 0;
+      for (const span of spans) {
+        items += span.items;
+        const later = { ...context, entities: { dimension: "none" } };
+        const rest = [...toSpans(record, decoded, later, items, after + 1)].flatMap((s) => s.pieces);
+        const ids = [...idsOf(spans.slice(0, spans.indexOf(span) + 1).flatMap((s) => s.pieces)), ...idsOf(rest)];
+        expect(ids.map((id) => id.replace("dead ", "")).sort()).toEqual(events.map((e) => e.id).sort());
+      }
+      expect(items).toBe(events.length);
     }),
   );
+});
+
+test("a span ends at its bytes, those of rejected events counted", () => {
+  const bad = { id: "", timestamp: T0, message: "x".repeat(1_000) };
+  const logEvents = [bad, bad, { id: "a", timestamp: T0, message: "y".repeat(2_000) }, bad];
+  const { record, decoded, context } = made({ ...logRecord("all", [], T0), logEvents });
+  expect([...toSpans(record, decoded, context, 0, 1_500)].map((s) => s.items)).toEqual([2, 1, 1]);
 });
