@@ -243,6 +243,19 @@ test("the score guard says nothing below 1,000 rows, then tells a flood, a silen
   expect(scoreGuard(normal, arm(1000, 52, [250, 698, 52])).verdict).toBe("score-distribution");
 });
 
+test("machines that always score alike are as many draws as there are machines: their noise is no other distribution", () => {
+  const arm = (histogram: number[]) => {
+    const rows = histogram.reduce((sum, n) => sum + n, 0);
+    const flagged = sumClusters(Array.from({ length: rows / 50 }, () => ({ rows: 50, hits: 0 })));
+    return { histogram, flagged };
+  };
+  const champion = arm(new Array(10).fill(1_500));
+  const few = [50, 250, 100, 150, 200, 50, 100, 200, 100, 300];
+  expect(populationStability(champion.histogram, few)).toBeGreaterThan(0.3);
+  expect(scoreGuard(champion, arm(few)).verdict).toBe("clear");
+  expect(scoreGuard(champion, arm([1_000, 500, 0, 0, 0, 0, 0, 0, 0, 0])).verdict).toBe("score-distribution");
+});
+
 test("one machine's incident in a small arm is no flood: its rows count as one cluster", () => {
   const quiet = sumClusters(Array.from({ length: 50 }, () => ({ rows: 200, hits: 2 })));
   const oneLoud = sumClusters([...Array.from({ length: 5 }, () => ({ rows: 200, hits: 2 })), { rows: 200, hits: 150 }]);

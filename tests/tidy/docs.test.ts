@@ -101,7 +101,7 @@ test("docs/errors.md lists every code of dead letters, and no other", () => {
     /(?:rejected|rejection|reject|refuse)\(\s*"([a-z_]+)"|\bcode: "([a-z_]+)"|\| "([a-z]+_[a-z_]+)"(?=;|\n)/g;
   const used = code
     .filter(({ file }) =>
-      /^(processors\/(features|score|incidents)|sources\/kinesis\/(decode|inflate|operate|coordinator)|streams\/task)/.test(
+      /^(processors\/(features|score|incidents)|sources\/kinesis\/(decode|inflate|operate|coordinator)|streams\/task|control\/)/.test(
         file,
       ),
     )

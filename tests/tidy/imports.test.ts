@@ -11,6 +11,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   triton: ["schemas", "streams", "processors"],
   explainer: ["schemas", "streams", "processors"],
   trainer: ["schemas", "streams", "processors"],
+  control: ["schemas", "streams", "processors", "triton", "trainer"],
   ops: ["schemas", "streams", "processors"],
   local: ["schemas", "streams", "processors"],
 };

@@ -15,12 +15,12 @@ const code = (file: string) => withoutComments(read(file));
 const tests = filesWith(".ts", ".py").filter((file) => file.startsWith("tests/") && !file.startsWith("tests/tidy/"));
 const texts = filesWith(".ts", ".mjs", ".py", ".json", ".avsc", ".md", ".txt", ".xml", ".yml", ".yaml", ".sh", "/run");
 
-test("processors decide without clock, timer, randomness or network", () => {
+test("processors and the control stage decide without clock, timer, randomness or network", () => {
   const banned =
     /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bset(Timeout|Interval|Immediate)\b|\bperformance\.|\brandomUUID\b|\bfetch\(|"node:(net|http|https|http2|dgram|timers|timers\/promises|child_process)"/;
   expect(
     hits(
-      productFiles().filter((f) => f.startsWith("processors/")),
+      productFiles().filter((f) => f.startsWith("processors/") || f.startsWith("control/")),
       banned,
       code,
     ),

@@ -49,13 +49,17 @@ const RATIO_LIMIT = 1.5;
 const LEAST_Z = 3.09;
 
 export interface ScoreGuard {
-  /** `alert-rate`: certainly more than 1.5 times as many or as few alerts. `score-distribution`: PSI above 0.3. */
+  /** `alert-rate`: certainly more than 1.5 times as many or as few alerts. `score-distribution`: PSI above 0.3 and its noise. */
   readonly verdict: "clear" | "too-few-rows" | "alert-rate" | "score-distribution";
   readonly psi: number | null;
   /** Of `rateRatioZ` at 1.5: the challenger alerts more often; the champion does. */
   readonly floodZ: number | null;
   readonly silenceZ: number | null;
 }
+
+/** What PSI comes to without any difference if each entity always has the same score: as many draws as entities. */
+const noise = ({ histogram, flagged }: ArmScores, other: ArmScores): number =>
+  (histogram.length - 1) * (1 / flagged.clusters + 1 / other.flagged.clusters);
 
 /** Compares the arms' scores of one window. Fewer than 1,000 rows in an arm say nothing; PSI needs 20 entities too. */
 export function scoreGuard(champion: ArmScores, challenger: ArmScores): ScoreGuard {
@@ -64,7 +68,8 @@ export function scoreGuard(champion: ArmScores, challenger: ArmScores): ScoreGua
     return { verdict: "too-few-rows", psi: null, floodZ: null, silenceZ: null };
   const psi = populationStability(champion.histogram, challenger.histogram);
   const [floodZ, silenceZ] = [rateRatioZ(b, a, RATIO_LIMIT), rateRatioZ(a, b, RATIO_LIMIT)];
-  const otherShape = psi > PSI_LIMIT && Math.min(a.clusters, b.clusters) >= LEAST_ENTITIES;
+  const otherShape =
+    psi - noise(champion, challenger) > PSI_LIMIT && Math.min(a.clusters, b.clusters) >= LEAST_ENTITIES;
   const verdict = Math.max(floodZ, silenceZ) > LEAST_Z ? "alert-rate" : otherShape ? "score-distribution" : "clear";
   return { verdict, psi, floodZ, silenceZ };
 }
