@@ -1,4 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { whole } from "./commands/arguments.ts";
+import { addExperimentCommands } from "./commands/experiment-program.ts";
 import { WeirError } from "./streams/index.ts";
 
 /** The `weir` command. Each command loads its own code only: `weir --help` is not to wait for the AWS SDK. */
@@ -9,12 +11,6 @@ const program = new Command("weir")
   .showHelpAfterError("(see --help)")
   .configureHelp({ sortSubcommands: false });
 
-const whole = (min: number, max: number) => (text: string) => {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < min || value > max)
-    throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
-  return value;
-};
 const speed = (text: string) => {
   const value = text === "max" ? 0 : Number(text);
   if (!(value >= 0) || (value === 0 && text !== "max" && text !== "0"))
@@ -71,7 +67,7 @@ program
 program
   .command("run")
   .description("one or several roles in this process, against your own services or the local stack")
-  .argument("<role...>", "bridge, features, score, incidents, explain, lake, or all")
+  .argument("<role...>", "bridge, features, score, incidents, control, explain, lake, or all")
   .action(async (names: string[]) => {
     const { run } = await import("./commands/run.ts");
     process.exitCode = await run(names);
@@ -142,6 +138,8 @@ program
     const { backfill } = await import("./commands/backfill/index.ts");
     await backfill(o);
   });
+
+addExperimentCommands(program);
 
 const local = program.command("local").description("the local stack: real components, started natively");
 local

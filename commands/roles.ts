@@ -14,6 +14,7 @@ import {
 } from "../streams/index.ts";
 import { loadModels, RoutingTable, TritonClient, TritonScorer } from "../triton/index.ts";
 import { featureSetOf, groupsOf, kinesisOf, s3Of } from "./clients.ts";
+import { controlRole } from "./control-role.ts";
 import { explainRole } from "./explain-role.ts";
 
 /** What a process can be: `weir run <role>`. The options are those it cannot do without. */
@@ -22,6 +23,7 @@ export const roles = {
   features: [],
   score: ["tritonGrpc", "modelRepository"],
   incidents: [],
+  control: ["modelRepository"],
   explain: ["qdrantUrl", "embeddingUrl", "llmUrl"],
   lake: ["s3Bucket"],
 } as const satisfies Record<string, readonly OptionName[]>;
@@ -96,6 +98,8 @@ const builders: Record<Role, (context: RoleContext) => Promise<Runnable[]> | Run
     return [stageRunner(context, binding)];
   },
 
+  control: (context) => controlRole(context),
+
   explain: (context) => explainRole(context),
 
   lake: ({ config, broker, codecs }) => {
@@ -125,10 +129,25 @@ async function scoreRole(context: RoleContext): Promise<Runnable[]> {
     models,
     onWait: (error, waitMs) => log(`score waits ${waitMs} ms: ${error.message}`),
   });
+  // A version that was published after this process began is proved on the server before rows may go to it.
+  const learnModels = async ({ family, arms }: RoutingConfig) => {
+    const unknown = arms.filter((arm) => !models.has(arm.model, arm.modelVersion)).map((arm) => arm.model);
+    if (family !== ROUTING_FAMILY) return;
+    for (const name of new Set(unknown)) {
+      try {
+        const fresh = await loadModels({ client, repositoryDir: config.modelRepository, names: [name] });
+        for (const version of fresh.versionsOf(name)) models.add(fresh.get(name, version)!);
+      } catch (error) {
+        log(`${name} cannot be routed to: ${(error as Error).message}`);
+      }
+    }
+  };
   const routing = new SideInput(broker, topics.routing, async (value) => {
     const id = codecs.unknownId(value);
     if (id !== null) await codecs.learn(id);
-    const faults = router.offer(codecs.decode<RoutingConfig>(topics.routing, value));
+    const offered = codecs.decode<RoutingConfig>(topics.routing, value);
+    await learnModels(offered);
+    const faults = router.offer(offered);
     if (faults.length > 0) log(`routing record refused, the last good one stays: ${faults.join("; ")}`);
   });
   const groupOf = groupsOf(config);

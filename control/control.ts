@@ -9,7 +9,7 @@ import {
   type TopicName,
 } from "../streams/index.ts";
 import { type Command, parseCommand } from "./commands.ts";
-import { decide, interrupt, look, type Outcome, type Running, start, startFaults } from "./experiment.ts";
+import { decide, hear, interrupt, look, type Outcome, type Running, start, startFaults } from "./experiment.ts";
 import { tallyOf } from "./facts.ts";
 
 export interface ControlOptions {
@@ -93,41 +93,32 @@ export class ControlProcessor implements Processor<ExperimentEvent> {
   #obey(command: Command, family: string, nowMs: number, out: Output): void {
     const running = this.#running.get(family) ?? null;
     const { id, author, experiment } = command;
-    const refuse = (reasons: readonly string[]) => {
-      const outcome = { kind: "refused", action: "refuse", reasons, record: command, running, routing: null } as const;
-      this.#write(experiment, family, outcome, nowMs, author, id, false, out);
-    };
+    const faults: string[] = [];
     if (command.action === "start-canary" || command.action === "start-comparison") {
       const routing = this.#options.newestRouting(family);
-      const faults = [...startFaults(command, routing, running, nowMs, this.#options.isKnown)];
+      faults.push(...startFaults(command, routing, running, nowMs, this.#options.isKnown));
       if (this.#numbers.get(experiment) !== undefined && running?.name !== experiment)
         faults.push(`there was an experiment ${experiment} before; give another name`);
-      if (faults.length > 0) return refuse(faults);
-      const outcome = start(command, family, routing!, this.#nextVersion(family), nowMs);
-      this.#conclude(outcome.running!, outcome, nowMs, author, id, out);
-      return;
+      if (faults.length === 0) {
+        const outcome = start(command, family, routing!, this.#nextVersion(family), nowMs);
+        this.#conclude(outcome.running!, outcome, nowMs, author, id, out);
+      }
+    } else if (running?.name !== experiment) faults.push(`experiment ${experiment} is not running`);
+    else if (command.action === "alert") this.#conclude(running, hear(running, command, nowMs), nowMs, author, id, out);
+    else {
+      const outcome = decide(running, command.action, command.reason, this.#nextVersion(family), nowMs);
+      this.#conclude(running, outcome, nowMs, author, id, out);
     }
-    if (running?.name !== experiment) return refuse([`experiment ${experiment} is not running`]);
-    if (command.action === "alert") {
-      const others = running.alerts.filter((name) => name !== command.alert);
-      const alerts = command.firing ? [...others, command.alert] : others;
-      // Looked at with the next report: an alert must not wait for the minute to end.
-      const nextLookMs = command.firing ? Math.max(running.ladder.stepStartedMs, nowMs) : running.nextLookMs;
-      const heard = { ...running, alerts, nextLookMs };
-      const action = command.firing ? "alert" : "alert-over";
-      const said = {
-        kind: "operator",
-        action,
-        reasons: [command.alert],
-        record: command,
-        running: heard,
-        routing: null,
-      } as const;
-      this.#conclude(running, said, nowMs, author, id, out);
-      return;
-    }
-    const outcome = decide(running, command.action, command.reason, this.#nextVersion(family), nowMs);
-    this.#conclude(running, outcome, nowMs, author, id, out);
+    if (faults.length === 0) return;
+    const refused = {
+      kind: "refused",
+      action: "refuse",
+      reasons: faults,
+      record: command,
+      running,
+      routing: null,
+    } as const;
+    this.#write(experiment, family, refused, nowMs, author, id, false, out);
   }
 
   #conclude(before: Running, outcome: Outcome, nowMs: number, author: string, request: string, out: Output): void {

@@ -11,6 +11,7 @@ import {
   tauFor,
 } from "../trainer/index.ts";
 import {
+  type Alert,
   type ModelVersion,
   modelVersionText,
   parseModelVersion,
@@ -180,6 +181,17 @@ export function decide(
   const routing = action === "promote" ? allRouting(running, version, nowMs) : backRouting(running, version, nowMs);
   const record = { reason, ladder: running.ladder, last: running.last };
   return { kind: "operator", action, reasons: reason === "" ? [] : [reason], record, running: null, routing };
+}
+
+/** An alert began or ended. One that fires is looked at with the next report: it must not wait for the minute to end. */
+export function hear(running: Running, command: Alert, nowMs: number): Outcome {
+  const { alert, firing } = command;
+  const others = running.alerts.filter((name) => name !== alert);
+  const alerts = firing ? [...others, alert] : others;
+  const nextLookMs = firing ? Math.max(running.ladder.stepStartedMs, nowMs) : running.nextLookMs;
+  const action = firing ? "alert" : "alert-over";
+  const heard = { ...running, alerts, nextLookMs };
+  return { kind: "operator", action, reasons: [alert], record: command, running: heard, routing: null };
 }
 
 /** Somebody wrote another routing version: it stays in force, and this experiment's rows end. */

@@ -140,7 +140,7 @@ export class MeasureProcessor implements EffectProcessor<PredictionBatch, readon
 
   #report(batch: PredictionBatch, out: Output): void {
     const tallies: VersionTally[] = [];
-    for (const [key, counted] of [...this.#versions.entries()]) {
+    for (const [key, counted] of [...this.#versions.entries()].sort(([a], [b]) => Number(a) - Number(b))) {
       if (counted.lastMs + FORGET_AFTER_MS < batch.watermarkMs) this.#forget(key);
       else tallies.push(this.#tallyOf(Number(key), counted, batch.watermarkMs));
     }

@@ -16,7 +16,7 @@ export {
   lakeRowCounts,
   withLake,
 } from "./lake-read.ts";
-export { decodeValue, readTopic, type TopicCodecs, type TopicRecord } from "./read-topic.ts";
+export { decodeValue, readTopic, type TopicCodecs, type TopicRecord, tryDecode } from "./read-topic.ts";
 export { renderSummary, type Summary } from "./summary.ts";
 export { type TailOptions, tailTopic } from "./tail.ts";
 export { evaluateTruth, type TruthIncident, type TruthReport, truthSlackMs } from "./truth.ts";

@@ -114,7 +114,7 @@ export interface ArmTally {
   errors: number;
   requests: number;
   slowRequests: number;
-  /** Scored rows by score, 20 bins of 0.05. */
+  /** Scored rows by score, 10 bins of 0.1. */
   histogram: number[];
   /** Rows over the threshold, by entity. */
   flagged: RowSums;

@@ -126,7 +126,7 @@ test("of two records of one version the first stands; if that is not the experim
   l.minute(fleet(100));
   const offer = l.table.offer.bind(l.table);
   l.table.offer = (config) =>
-    config.author === "control" ? (offer(routing({ version: 2, author: "bob" })), []) : offer(config);
+    config.author === "control" ? offer(routing({ version: 2, author: "bob" })) : offer(config);
   l.startCanary();
   l.minute(fleet(100));
   expect(l.decisions.at(-1)).toMatchObject({ kind: "interrupted", reasons: ["routing version 2 by bob"] });

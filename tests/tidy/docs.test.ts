@@ -152,7 +152,7 @@ test("every command, flag and variable that the documentation names exists", () 
     const all = (pattern: RegExp) => [...text.matchAll(pattern)].map(([, name]) => name!);
     return [
       ...all(/\b(?:npx weir|weir) (start|run|init|tail|local|doctor|options|setup|[a-z]+)\b(?=[^.]*`)/g)
-        .filter((name) => text.includes(`npx weir ${name}`) && !main.includes(`.command("${name}")`))
+        .filter((name) => text.includes(`npx weir ${name}`) && !sources.includes(`.command("${name}")`))
         .map((name) => `weir ${name}`),
       ...all(/\bnpm run ([a-z:]+)/g).filter((name) => !scripts.includes(name)),
       ...all(/`[^`\n]*?(--[a-z][a-z-]+)/g).filter((flag) => !main.includes(`"${flag}`) && !sources.includes(flag)),
