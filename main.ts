@@ -48,6 +48,7 @@ program
   .option("--inject <faults>", "faults on purpose: late=20,malformed=10,duplicate=30,drop=0", injection)
   .option("--replay <dir>", "replay recorded machines (CSV files in SMD layout) instead of a simulated fleet")
   .option("--machines <names>", "with --replay: which machines, separated by commas (default: all of the folder)")
+  .option("--texts <n>", "texts of the language model to wait for at the end, a minute at most", whole(0, 1_000), 5)
   .option("--run-dir <dir>", "where data and logs go (default: .weir/runs/…)")
   .addOption(
     new Option("--infra <kind>", "where the components come from").choices(["native", "docker"]).default("native"),

@@ -38,11 +38,12 @@ export interface StartOptions extends ScenarioOptions {
   readonly speed: number;
   readonly infra: "native" | "docker";
   readonly runDir?: string;
+  /** Texts of the language model waited for at the end. */
+  readonly texts: number;
 }
 
 const DRAW_MS = 500;
-/** At the end of a run at most this many texts of the language model are waited for, and not longer than this. */
-const TEXTS_WAITED_FOR = 5;
+/** At the end of a run texts of the language model are waited for, but not longer than this. */
 const TEXTS_WAIT_MS = 60_000;
 
 /** `npm start`: the whole of Weir on this machine, watching a simulated fleet or a replay. Returns the exit code. */
@@ -71,7 +72,7 @@ export async function start(options: StartOptions): Promise<number> {
     const failed = Promise.race(run.runnables.map((r) => r.failed));
     await Promise.race([watch(run, options, interrupted, out), failed]);
     if (interrupted.aborted) return INTERRUPTED;
-    const summary = await Promise.race([finish(run, startedAt, progress), failed, aborted(interrupted)]);
+    const summary = await Promise.race([finish(run, options.texts, startedAt, progress), failed, aborted(interrupted)]);
     if (!summary) return INTERRUPTED;
     out.write(`\n${renderSummary(summary)}\n`);
     if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`);
@@ -222,12 +223,10 @@ async function write({ scenario, writer }: Run, speed: number, signal: AbortSign
   }
 }
 
-async function finish(run: Run, startedAt: number, progress: Progress): Promise<Summary> {
+async function finish(run: Run, texts: number, startedAt: number, progress: Progress): Promise<Summary> {
   const { runnables, runDir } = run;
   progress.begin("texts");
-  const written = await Promise.all(
-    runnables.filter(isTexting).map((r) => r.textsWritten(TEXTS_WAITED_FOR, TEXTS_WAIT_MS)),
-  );
+  const written = await Promise.all(runnables.filter(isTexting).map((r) => r.textsWritten(texts, TEXTS_WAIT_MS)));
   progress.done(
     "texts",
     `${written.reduce((a, b) => a + b, 0)} by the language model; what it could not ground stays a template`,

@@ -1,14 +1,13 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { setPriority } from "node:os";
-import { ChatModel } from "./chat-model.ts";
+import { ChatProcess } from "./chat-process.ts";
 import { SentenceEmbedder } from "./embedder.ts";
 
 /**
  * Embeddings and chat completions behind the OpenAI API, on the CPU of this machine: for laptops and tests, where no
  * vLLM is at hand.
  *
- * Embeddings are served from the start; the chat model loads behind them, and requests for it wait their turn in a
- * short queue. No streaming.
+ * Embeddings are served from the start, at normal priority: an incident waits for them. The chat model loads and runs in
+ * a process of its own at the lowest priority; requests for it wait their turn in a short queue. No streaming.
  */
 const MAX_BODY_BYTES = 4 << 20;
 const MAX_INPUTS = 256;
@@ -35,23 +34,8 @@ function env(name: string): string {
 }
 
 const port = Number(env("PORT"));
-// The pipeline goes first: texts may take longer, rows may not.
-setPriority(10);
 const embedder = await SentenceEmbedder.load(env("WEIR_EMBEDDING_MODEL"), env("WEIR_TOKENIZER"));
-
-let chatState: "loading" | "ready" | "failed" = "loading";
-const chat = ChatModel.load(env("WEIR_CHAT_MODEL"), env("WEIR_AI_MODULES"));
-chat.then(
-  () => {
-    chatState = "ready";
-  },
-  (error: unknown) => {
-    chatState = "failed";
-    process.stderr.write(`AI_CHAT_MODEL: ${String(error)} Next step: weir local down, then up.\n`);
-  },
-);
-let chatQueue = 0;
-let chatTurn: Promise<unknown> = Promise.resolve();
+const chat = new ChatProcess(env("WEIR_CHAT_MODEL"), env("WEIR_AI_MODULES"));
 
 async function embeddings(body: Record<string, unknown>, signal: AbortSignal) {
   const input = typeof body.input === "string" ? [body.input] : body.input;
@@ -77,8 +61,8 @@ async function completion(body: Record<string, unknown>, signal: AbortSignal) {
   if (!Array.isArray(messages) || messages.some((m) => typeof m?.content !== "string"))
     throw new HttpError(400, "messages has to be a list of {role, content}.");
   if (body.stream) throw new HttpError(400, "Streaming is not supported.");
-  if (chatState === "failed") throw new HttpError(503, "The chat model could not be loaded; the log says why.");
-  if (chatQueue >= MAX_CHAT_QUEUE) throw new HttpError(429, `${MAX_CHAT_QUEUE} requests are waiting already.`);
+  if (chat.state === "failed") throw new HttpError(503, "The chat model could not be loaded; the log says why.");
+  if (chat.waiting >= MAX_CHAT_QUEUE) throw new HttpError(429, `${MAX_CHAT_QUEUE} requests are waiting already.`);
   const text = (role: string) =>
     messages
       .filter((m) => (m.role === "system") === (role === "system"))
@@ -92,14 +76,8 @@ async function completion(body: Record<string, unknown>, signal: AbortSignal) {
     temperature: Number(body.temperature ?? 0),
     schema: format?.type === "json_schema" ? (format.json_schema?.schema ?? null) : null,
   };
-  chatQueue++;
-  const mine = chatTurn.then(async () => {
-    signal.throwIfAborted();
-    return (await chat).complete(request, signal);
-  });
-  chatTurn = mine.catch(() => {});
   try {
-    const reply = await mine;
+    const reply = await chat.complete(request, signal);
     return {
       id: "chatcmpl-local",
       object: "chat.completion",
@@ -121,8 +99,6 @@ async function completion(body: Record<string, unknown>, signal: AbortSignal) {
   } catch (error) {
     if (error instanceof RangeError) throw new HttpError(400, error.message);
     throw error;
-  } finally {
-    chatQueue--;
   }
 }
 
@@ -145,7 +121,7 @@ async function answer(request: IncomingMessage, signal: AbortSignal): Promise<un
   const route = `${request.method} ${request.url?.split("?")[0]}`;
   switch (route) {
     case "GET /healthz":
-      return { embeddings: "ready", chat: chatState, chatQueue };
+      return { embeddings: "ready", chat: chat.state, chatQueue: chat.waiting };
     case "GET /v1/models":
       return { object: "list", data: [EMBEDDING_MODEL, CHAT_MODEL].map((id) => ({ id, object: "model" })) };
     case "POST /v1/embeddings":
@@ -177,6 +153,7 @@ const server = createServer((request, response) => {
 server.listen(port, "127.0.0.1", () => process.stdout.write(`ai server listens on 127.0.0.1:${port}\n`));
 
 function stop(): void {
+  chat.stop();
   server.close(() => process.exit(0));
   server.closeAllConnections();
 }

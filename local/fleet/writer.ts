@@ -56,6 +56,8 @@ export class FleetWriter {
   readonly #options: FleetWriterOptions;
   readonly #ledger: Ledger;
   #state: FleetState;
+  /** Open shards as last listed: asking each round costs more than putting it. */
+  #shards: readonly Shard[] = [];
 
   /** Throws `FLEET_STATE_MISMATCH` where the state file tells of other telemetry. */
   constructor(options: FleetWriterOptions) {
@@ -125,12 +127,13 @@ export class FleetWriter {
     writeState(this.#options.stateFile, this.#state);
   }
 
-  /** One clock record into every open shard. A shard split meanwhile shows in the answer: then the shards are listed anew. */
+  /** One clock record into every open shard. A shard split or merged meanwhile shows in the answer: then they are listed anew. */
   async #putClock(clockMs: number): Promise<void> {
     const Data = clockBytes(clockMs);
     const reached = new Set<string>();
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      const missing = (await this.#openShards()).filter((shard) => !reached.has(shard.ShardId!));
+      if (this.#shards.length === 0) this.#shards = await this.#openShards();
+      const missing = this.#shards.filter((shard) => !reached.has(shard.ShardId!));
       if (missing.length === 0) return;
       const entries = missing.map((shard) => ({
         Data,
@@ -139,6 +142,8 @@ export class FleetWriter {
       }));
       for (let i = 0; i < entries.length; i += maxEntries)
         for (const shard of await this.#put(entries.slice(i, i + maxEntries))) reached.add(shard);
+      const listed = new Set(this.#shards.map((shard) => shard.ShardId!));
+      if ([...reached].some((shard) => !listed.has(shard))) this.#shards = [];
     }
     throw putFailed(this.#options.stream, "its shards change faster than they can be listed");
   }

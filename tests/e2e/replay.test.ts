@@ -19,7 +19,7 @@ const machines = ["machine-1-6", "machine-2-4", "machine-3-4"];
 if (!existsSync(smd)) console.log(`NOT RUN: replay of recorded machines, because ${smd} is absent (set WEIR_DATA).`);
 
 describe.runIf(existsSync(smd))("three recorded machines through the whole pipeline", () => {
-  const args = ["--replay", smd, "--machines", machines.join(",")];
+  const args = ["--replay", smd, "--machines", machines.join(","), "--texts", "0"];
   let first: Finished;
   let run: Opened;
   beforeAll(async () => {
