@@ -62,13 +62,20 @@ export const options = {
   partitions: whole("WEIR_PARTITIONS", "Partitions of every topic; fixed for the life of an environment.", 4, 1, 256),
   replication: whole("WEIR_REPLICATION", "Replicas of every topic.", 1, 1, 5),
   ordinal: {
-    ...text("WEIR_ORDINAL", "Which share of the partitions this process takes: <ordinal>/<processes>.", "0/1"),
+    ...text("WEIR_ORDINAL", "Fixed share: <ordinal>/<processes>; empty: a Kafka group shares the partitions out.", ""),
     parse: (value: string) => {
       const [, ordinal, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
       return ordinal !== undefined && Number(ordinal) < Number(count) ? value : undefined;
     },
     rule: "<ordinal>/<processes>, counted from 0",
   },
+  epoch: whole(
+    "WEIR_EPOCH",
+    "Of a fixed share: a deployment with a higher one takes over from one that still runs.",
+    0,
+    0,
+    2_147_483_647,
+  ),
   commitIntervalMs: whole(
     "WEIR_COMMIT_INTERVAL_MS",
     "Longest time between two commits of a busy task.",
@@ -157,10 +164,4 @@ export function readConfig(
     );
   }
   return config as Config;
-}
-
-/** The partitions of this process under static assignment: every n-th one. */
-export function partitionsOf(config: Pick<Config, "ordinal" | "partitions">): number[] {
-  const [ordinal, count] = config.ordinal.split("/").map(Number) as [number, number];
-  return Array.from({ length: config.partitions }, (_, p) => p).filter((p) => p % count === ordinal);
 }

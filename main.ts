@@ -67,11 +67,16 @@ program
 
 program
   .command("run")
-  .description("one or several roles in this process, against your own services or the local stack")
+  .description("one or several roles, against your own services or the local stack; a Kafka group shares out the work")
   .argument("<role...>", "bridge, features, score, incidents, control, explain, lake, or all")
-  .action(async (names: string[]) => {
+  .option("--processes <n>", "run on so many cores: a parent and n children that share its partitions", whole(1, 256))
+  .option("--ordinal <i>", "a fixed share instead of a Kafka group: every n-th partition from i on", whole(0, 255))
+  .option("--of <n>", "with --ordinal: how many processes share the partitions", whole(1, 256))
+  .option("--epoch <e>", "with --ordinal: of this deployment; a higher one takes over", whole(0, 2_147_483_647))
+  .addOption(new Option("--child").hideHelp())
+  .action(async (names: string[], o) => {
     const { run } = await import("./commands/run.ts");
-    process.exitCode = await run(names);
+    process.exitCode = await run(names, o);
   });
 
 program

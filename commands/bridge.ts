@@ -1,8 +1,10 @@
 import { userInfo } from "node:os";
+import type { Config } from "../config.ts";
 import { topics } from "../pipeline.ts";
 import { acceptGap, excludeSource, kinesisShards, type OperateOptions, recordAt } from "../sources/index.ts";
 import { WeirError } from "../streams/index.ts";
-import { brokerOf, kinesisOf } from "./clients.ts";
+import { kinesisOf } from "./aws-clients.ts";
+import { brokerOf } from "./clients.ts";
 import { connectCodecs } from "./init.ts";
 import { configFor } from "./run.ts";
 
@@ -31,7 +33,7 @@ export async function accept(source: string, { reason, by }: DecisionFlags): Pro
 
 /** `weir bridge record`: the bytes of one record as the stream holds it, for dead letters that were cut. */
 export async function record(shard: string, sequence: string): Promise<void> {
-  const config = configFor(["kinesisStream"]);
+  const config = await configFor(["kinesisStream"]);
   const client = kinesisOf(config);
   try {
     const data = await recordAt(client, config.kinesisStream, shard, sequence);
@@ -48,8 +50,8 @@ export async function record(shard: string, sequence: string): Promise<void> {
   }
 }
 
-async function connected(): Promise<{ operate: OperateOptions; config: ReturnType<typeof configFor> }> {
-  const config = configFor(["kinesisStream"]);
+async function connected(): Promise<{ operate: OperateOptions; config: Config }> {
+  const config = await configFor(["kinesisStream"]);
   const operate = {
     broker: brokerOf(config),
     codecs: await connectCodecs(config),

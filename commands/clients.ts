@@ -1,13 +1,11 @@
 import { readFileSync } from "node:fs";
-import { S3Client } from "@aws-sdk/client-s3";
 import type { SASLOptions } from "kafkajs";
 import type { Config } from "../config.ts";
 import { compileFeatureSet, type FeatureSet, featureSetFromMetrics, loadFeatureSet } from "../processors/index.ts";
-import { kinesisClient } from "../sources/index.ts";
-import { type Broker, connectBroker, WeirError } from "../streams/index.ts";
+import { type Broker, connectBroker, type Groups, WeirError } from "../streams/index.ts";
 
 /** Clients of the outside, built from options. Nothing connects before it is used. */
-export function brokerOf(config: Config): Broker {
+export function brokerOf(config: Config): Broker & Groups {
   const { kafkaBrokers, kafkaTls, kafkaUser, kafkaPassword } = config;
   const sasl: SASLOptions | undefined = kafkaUser
     ? { mechanism: "scram-sha-512", username: kafkaUser, password: kafkaPassword }
@@ -19,16 +17,6 @@ export function brokerOf(config: Config): Broker {
     ...(sasl && { sasl }),
   });
 }
-
-/** Credentials come from the SDK's own chain: environment, profile or role. */
-export const kinesisOf = (config: Config) =>
-  kinesisClient({ region: config.awsRegion, ...(config.kinesisEndpoint && { endpoint: config.kinesisEndpoint }) });
-
-export const s3Of = (config: Config): S3Client =>
-  new S3Client({
-    region: config.awsRegion,
-    ...(config.s3Endpoint && { endpoint: config.s3Endpoint, forcePathStyle: true }),
-  });
 
 /** A built-in set by name, or a JSON file: a definition, or `{name, metrics, hopMinutes}` for any named metrics. */
 export function featureSetOf(config: Pick<Config, "featureSet">): FeatureSet {

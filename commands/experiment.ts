@@ -8,8 +8,8 @@ import type { Codecs, Decision, ExperimentEvent } from "../schemas/index.ts";
 import { type Broker, partitionFor, WeirError } from "../streams/index.ts";
 import { brokerOf } from "./clients.ts";
 import { connectCodecs } from "./init.ts";
+import { ROUTING_FAMILY } from "./model-names.ts";
 import { publishRecord } from "./publish.ts";
-import { ROUTING_FAMILY } from "./roles.ts";
 import { configFor } from "./run.ts";
 
 const ANSWER_LIMIT_MS = 30_000;
@@ -20,7 +20,7 @@ type Asked = Command extends infer C ? (C extends Command ? Omit<C, "id" | "auth
 
 /** Has the control stage do something and prints its answer. Throws `EXPERIMENT_REFUSED` or `CONTROL_SILENT`. */
 export async function experimentCommand(asked: Asked, author: string, json: boolean): Promise<void> {
-  const config = configFor([]);
+  const config = await configFor([]);
   const broker = brokerOf(config);
   const codecs = await connectCodecs(config);
   const decision = await askControl(broker, codecs, config, { ...asked, id: randomUUID(), author } as Command);
@@ -92,7 +92,7 @@ async function readDecisions(broker: Broker, codecs: Codecs, experiment?: string
 
 /** `weir experiment status [NAME]`: the last decision of each, or all of one. */
 export async function experimentStatus(name: string | undefined, json: boolean): Promise<void> {
-  const config = configFor([]);
+  const config = await configFor([]);
   const decisions = await readDecisions(brokerOf(config), await connectCodecs(config), name);
   const shown = name === undefined ? [...new Map(decisions.map((d) => [d.experiment, d])).values()] : decisions;
   if (json) process.stdout.write(`${JSON.stringify({ decisions: shown })}\n`);
@@ -105,7 +105,7 @@ export async function experimentStatus(name: string | undefined, json: boolean):
  * the same. Returns the exit code: 1 where one does not.
  */
 export async function experimentExplain(name: string, json: boolean): Promise<number> {
-  const config = configFor([]);
+  const config = await configFor([]);
   const decisions = await readDecisions(brokerOf(config), await connectCodecs(config), name);
   if (decisions.length === 0)
     throw new WeirError(

@@ -20,7 +20,7 @@ export async function label(
   verdict: "anomaly" | "normal",
   options: LabelOptions,
 ): Promise<void> {
-  const config = configFor([]);
+  const config = await configFor([]);
   const value: Label = {
     entity,
     windowEndMs,

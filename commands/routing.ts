@@ -9,8 +9,8 @@ import { type Broker, WeirError } from "../streams/index.ts";
 import { RoutingTable, readManifest, validateRouting } from "../triton/index.ts";
 import { brokerOf } from "./clients.ts";
 import { connectCodecs } from "./init.ts";
+import { ROUTING_FAMILY } from "./model-names.ts";
 import { newestTime, publishRecord } from "./publish.ts";
-import { ROUTING_FAMILY } from "./roles.ts";
 import { configFor } from "./run.ts";
 
 /** R41: 70 % of the entities to XGBoost, 30 % to CatBoost. */
@@ -81,7 +81,7 @@ const newestVersion = (repository: string, model: string): string =>
 
 /** `weir routing show`: the versions, newest first. */
 export async function routingShow({ json }: { json: boolean }): Promise<void> {
-  const config = configFor([]);
+  const config = await configFor([]);
   const versions = (await readRouting(brokerOf(config), await connectCodecs(config))).reverse();
   if (json) process.stdout.write(`${JSON.stringify({ family: ROUTING_FAMILY, versions })}\n`);
   else if (versions.length === 0) process.stdout.write("No routing version stands: no row is scored.\n");
@@ -106,7 +106,7 @@ export interface RoutingSetOptions {
 
 /** `weir routing set`: writes a version, or refuses it with every fault named (`ROUTING_INVALID`). */
 export async function routingSet(options: RoutingSetOptions): Promise<void> {
-  const config = configFor(["modelRepository"]);
+  const config = await configFor(["modelRepository"]);
   const broker = brokerOf(config);
   const codecs = await connectCodecs(config);
   const unreadable = options.arm.filter((text) => readArm(text) === null);

@@ -17,17 +17,19 @@ import { createProgress, defaultCacheDir, type Progress, type Stack, setUp, star
 import { renderSummary, type Summary } from "../ops/index.ts";
 import type { Codecs } from "../schemas/index.ts";
 import { type Broker, type Runnable, WeirError } from "../streams/index.ts";
-import { brokerOf, kinesisOf, s3Of } from "./clients.ts";
+import { kinesisOf, s3Of } from "./aws-clients.ts";
+import { brokerOf } from "./clients.ts";
 import { drained } from "./drain.ts";
-import { isTexting } from "./explain-role.ts";
 import { IncidentFeed } from "./feed.ts";
 import { serveHealth } from "./http.ts";
 import { connectCodecs, initialise } from "./init.ts";
 import { localOptions, rememberLocal } from "./local-options.ts";
 import { ensureModels } from "./models.ts";
+import { isTexting } from "./roles/explain.ts";
 import { createRole, roleNames } from "./roles.ts";
 import { publishRouting } from "./routing.ts";
 import { prepareScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
+import { fixedSharing } from "./sharing.ts";
 import { summarise } from "./summarise.ts";
 import { LiveView } from "./view.ts";
 
@@ -129,8 +131,9 @@ async function startPipeline(
   await publishRouting(broker, codecs, config, scenario.scoreFromMs);
   progress.done("topics");
   progress.begin("stages");
+  const sharing = fixedSharing(config.partitions, 0, 1);
   const runnables = (
-    await Promise.all(roleNames.map((role) => createRole(role, { config, broker, codecs, log })))
+    await Promise.all(roleNames.map((role) => createRole(role, { config, broker, codecs, sharing, log })))
   ).flat();
   closing.push(() => Promise.all(runnables.map((r) => r.stop())));
   await Promise.race([Promise.all(runnables.map((r) => r.start())), ...runnables.map((r) => r.failed)]);

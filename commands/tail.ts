@@ -8,7 +8,7 @@ export async function tail(
   topic: string,
   options: { json: boolean; new: boolean; follow: boolean; limit?: number },
 ): Promise<void> {
-  const config = configFor([]);
+  const config = await configFor([]);
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort());
   await tailTopic({

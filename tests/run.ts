@@ -15,6 +15,7 @@ const components = [
   "tests/bridge/cloudwatch.test.ts",
   "tests/conformance/kafka-3.9.2.test.ts",
   "tests/conformance/kafka-4.4.0.test.ts",
+  "tests/commands/processes.test.ts",
   "tests/explain/local-services.test.ts",
   "tests/fleet/writer.test.ts",
   "tests/lake/kafka.test.ts",

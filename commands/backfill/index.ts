@@ -3,7 +3,8 @@ import { DuckDBInstance } from "@duckdb/node-api";
 import { topics } from "../../pipeline.ts";
 import type { FeatureSet } from "../../processors/index.ts";
 import { WeirError } from "../../streams/index.ts";
-import { brokerOf, featureSetOf, s3Of } from "../clients.ts";
+import { s3Of } from "../aws-clients.ts";
+import { brokerOf, featureSetOf } from "../clients.ts";
 import { connectCodecs } from "../init.ts";
 import { configFor } from "../run.ts";
 import { BackfillFolder } from "./folder.ts";
@@ -48,7 +49,7 @@ export async function backfill(options: BackfillOptions): Promise<void> {
     "Give the same command again: it goes on there.",
   );
   process.once("SIGINT", () => stop.abort(stopped));
-  const config = source === "topic" ? configFor([]) : configFor(source === "lake" ? ["s3Bucket"] : [], []);
+  const config = await (source === "topic" ? configFor([]) : configFor(source === "lake" ? ["s3Bucket"] : [], []));
   const featureSet = featureSetOf(options.set === undefined ? config : { featureSet: options.set });
   const job = jobOf(featureSet, config.graceMs, fromMs, toMs, options.warmUp);
   const out = path.resolve(options.out ?? path.join(".weir", "backfill", `${featureSet.name}-${featureSet.hash}`));

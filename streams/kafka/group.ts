@@ -136,7 +136,7 @@ export class KafkaGroupMember implements GroupMember {
     await this.#cluster.refreshMetadata();
     const counts = this.#topics.map((topic) => this.#cluster.findTopicPartitionMetadata(topic).length);
     const shares = shareSticky(
-      Math.max(...counts),
+      Array.from({ length: Math.max(...counts) }, (_, partition) => partition),
       members.map(({ memberId, memberMetadata }) => decodeMember(memberId, memberMetadata)),
     );
     return [...shares].map(([memberId, partitions]) => ({

@@ -16,3 +16,5 @@ export function connectBroker(config: Pick<KafkaConfig, "brokers" | "clientId" |
     admin: () => new KafkaAdmin(client),
   };
 }
+
+export { type StickyMember, shareSticky } from "./sticky.ts";

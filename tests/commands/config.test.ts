@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { options, partitionsOf, readConfig } from "../../config.ts";
+import { options, readConfig } from "../../config.ts";
 import type { WeirError } from "../../streams/index.ts";
 
 const good = { WEIR_KAFKA_BROKERS: "a:9092,b:9092", WEIR_REGISTRY_URL: "http://r:8081/" };
@@ -31,12 +31,4 @@ test("the environment wins over the local stack, which wins over the default", (
     graceMs: 60_000,
     kafkaBrokers: good.WEIR_KAFKA_BROKERS,
   });
-});
-
-test("processes share the partitions out without gap or overlap", () => {
-  const share = (ordinal: string) => partitionsOf({ ordinal, partitions: 10 });
-  expect([...share("0/3"), ...share("1/3"), ...share("2/3")].sort((a, b) => a - b)).toEqual([
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
-  ]);
-  expect(share("0/1")).toHaveLength(10);
 });

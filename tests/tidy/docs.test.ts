@@ -54,7 +54,7 @@ test("docs/configuration.md says what each role needs", () => {
   const written = tableRows("docs/configuration.md").filter(([name]) => name!.replaceAll("`", "") in roles);
   expect(Object.fromEntries(written.map(([name, needs]) => [name!.replaceAll("`", ""), needs]))).toEqual(
     Object.fromEntries(
-      Object.entries(roles).map(([role, needs]) => [
+      Object.entries(roles).map(([role, { needs }]) => [
         role,
         needs.map((n) => `\`${options[n].name}\``).join(", ") || "–",
       ]),

@@ -1,11 +1,12 @@
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ControlProcessor, MeasureProcessor } from "../control/index.ts";
-import { stages, topics } from "../pipeline.ts";
-import type { ExperimentEvent, Label, PredictionBatch, RoutingConfig } from "../schemas/index.ts";
-import { type Runnable, SideInput, type StageBinding, type TopicName, WeirError } from "../streams/index.ts";
-import { RoutingTable, readManifest } from "../triton/index.ts";
-import { ROUTING_FAMILY, type RoleContext, stageRunner } from "./roles.ts";
+import { ControlProcessor, MeasureProcessor } from "../../control/index.ts";
+import { stages, topics } from "../../pipeline.ts";
+import type { ExperimentEvent, Label, PredictionBatch, RoutingConfig } from "../../schemas/index.ts";
+import { type Runnable, SideInput, type StageBinding, type TopicName, WeirError } from "../../streams/index.ts";
+import { RoutingTable, readManifest } from "../../triton/index.ts";
+import { ROUTING_FAMILY } from "../model-names.ts";
+import { type RoleContext, stageRunner } from "../roles.ts";
 
 /** How long a routing version may take from the first prediction made under it to this process's own reading of it. */
 const ROUTING_LIMIT_MS = 30_000;
@@ -16,7 +17,7 @@ const MAX_LABELS = 100_000;
 const THRESHOLD = 0.85;
 
 /** The stages that run experiments: measure on the predictions, control on what they report. */
-export async function controlRole(context: RoleContext): Promise<Runnable[]> {
+export function create(context: RoleContext): Runnable[] {
   const { config, broker, codecs, log } = context;
   const { partitions, modelRepository } = config;
   const manifests = new Map<string, ReturnType<typeof readManifest>>();
@@ -98,7 +99,10 @@ export async function controlRole(context: RoleContext): Promise<Runnable[]> {
     watermarkOf: (event: ExperimentEvent) => event.clockMs,
     fingerprint: `control/1/${partitions}`,
   };
-  return [withInputs([routing, ...labelInputs], stageRunner(context, measure)), stageRunner(context, control)];
+  return [
+    withInputs([routing, ...labelInputs], stageRunner(context, stages.measure, measure)),
+    stageRunner(context, stages.control, control),
+  ];
 }
 
 /** The side inputs are read whole before the first record is processed, and end after the last. */
