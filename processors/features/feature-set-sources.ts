@@ -40,12 +40,16 @@ const perMetricLags = [1, 5, 15] as const;
  * A feature set for any metrics a minute, ten columns each: last value, mean, std, min, max and slope of 15 minutes,
  * lags 1, 5 and 15, change rate. Nothing is known of their units: every finite value is in range.
  */
-export function featureSetFromMetrics(of: {
+export const featureSetFromMetrics = (of: NamedMetrics): FeatureSet => compileFeatureSet(definitionFromMetrics(of));
+
+export interface NamedMetrics {
   readonly name: string;
   readonly metrics: readonly string[];
   readonly hopMinutes: number;
-}): FeatureSet {
-  return compileFeatureSet({
+}
+
+export function definitionFromMetrics(of: NamedMetrics): FeatureSetDefinition {
+  return {
     name: of.name,
     hopMinutes: of.hopMinutes,
     windowMinutes: 15,
@@ -57,5 +61,5 @@ export function featureSetFromMetrics(of: {
       ...perMetricLags.map((lagMinutes) => ({ name: `${metric}_lag_${lagMinutes}`, signal: metric, lagMinutes })),
       { name: `${metric}_change_rate`, changeRateOf: [metric] },
     ]),
-  });
+  };
 }

@@ -1,6 +1,8 @@
 import { rmSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadFeatureSet } from "../../processors/index.ts";
+import { parityOfRun } from "../parity/run-parity.ts";
+import { fleet as sameFleet } from "../parity/telemetries.ts";
 import {
   expectCountersToAddUp,
   expectEvidenceToResolve,
@@ -61,6 +63,13 @@ describe("the simulated fleet through the whole pipeline", () => {
 
   test("the Parquet files hold the features topic bit for bit, and every raw event", () =>
     expectLakeToEqualTopics(run, () => loadFeatureSet("core-37").columns));
+
+  test("backfills from S3 and from Kafka, the trainer's data set and SQL give the rows of the features topic", async () => {
+    const same = { instances: 24, minutes: 120, seed: 5, set: "core-37", endMs: Date.UTC(2026, 1, 3, 12) };
+    const result = await parityOfRun(sameFleet({ ...same, inject: injected }), run);
+    expect(result.faults).toEqual([]);
+    expect(result.cells).toBe(37 * first.summary.rows);
+  });
 
   test("each anomaly's evidence names records of its entity and its window", () => expectEvidenceToResolve(run));
 

@@ -9,7 +9,7 @@ import { fleetRounds, planFleet } from "../../local/fleet/index.ts";
 import { loadFeatureSet } from "../../processors/index.ts";
 import { compare, nothingCompared, sameFloat32 } from "./rows.ts";
 import { GRACE_MS, type Telemetry } from "./telemetry.ts";
-import { fromLake, fromTopic, online, rowsIn, writeRawFiles } from "./ways.ts";
+import { fromLake, fromTopic, lanesInMemory, online, rowsIn, writeRawFiles } from "./ways.ts";
 
 const HOUR = 3_600_000;
 const startMs = Date.UTC(2026, 0, 4, 21);
@@ -49,7 +49,7 @@ async function interrupted(out: string, afterHours: number, of = whole): Promise
   let hours = 0;
   await withDuckDb(async (db) => {
     const onHour = () => ++hours === afterHours && stop.abort(new Error("stopped"));
-    const run = runLanes([lakeLane(db, rawFilesOf(dir), job)], job, dir, out, () => onHour(), stop.signal);
+    const run = runLanes([lakeLane(db, rawFilesOf(dir), job)], job, "lake", out, () => onHour(), stop.signal);
     await expect(run).rejects.toThrow("stopped");
   });
 }
@@ -60,8 +60,8 @@ describe("a backfill", () => {
     compare(
       [
         { name: "online", rows: online(whole, 300), equal: sameFloat32 },
-        { name: "lake", rows: await fromLake(whole, dir, path.join(dir, "a")), equal: sameFloat32 },
-        { name: "topic", rows: await fromTopic(whole, path.join(dir, "b")), equal: sameFloat32 },
+        { name: "lake", rows: await fromLake(whole, rawFilesOf(dir), path.join(dir, "a")), equal: sameFloat32 },
+        { name: "topic", rows: await fromTopic(whole, lanesInMemory(whole), path.join(dir, "b")), equal: sameFloat32 },
       ],
       whole.featureSet,
       seen,
@@ -73,7 +73,7 @@ describe("a backfill", () => {
   test("of a part of the time gives that part of the rows: its first row has its past", async () => {
     const part: Telemetry = { ...whole, fromMs: startMs + 2.5 * HOUR, toMs: startMs + 3.5 * HOUR };
     const seen = nothingCompared();
-    const rows = await fromLake(part, dir, path.join(dir, "part"));
+    const rows = await fromLake(part, rawFilesOf(dir), path.join(dir, "part"));
     compare(
       [
         { name: "online", rows: online(part), equal: sameFloat32 },
@@ -93,7 +93,7 @@ describe("a backfill", () => {
       const out = path.join(dir, `stopped-${afterHours}`);
       await interrupted(out, afterHours);
       expect(filesOf(out).size).toBeLessThan(wanted.size);
-      await fromLake(whole, dir, out);
+      await fromLake(whole, rawFilesOf(dir), out);
       expect(filesOf(out)).toEqual(wanted);
     }
   });
@@ -104,7 +104,7 @@ describe("a backfill", () => {
     const job = jobOf(whole.featureSet, GRACE_MS, whole.fromMs, whole.toMs);
     await withDuckDb(async (db) => {
       const lane = lakeLane(db, async () => [], job);
-      const counts = await runLanes([lane], job, dir, out, (p) => hours.push(p.lane), new AbortController().signal);
+      const counts = await runLanes([lane], job, "lake", out, (p) => hours.push(p.lane), new AbortController().signal);
       expect(counts.rows).toBe((await rowsIn(out, whole.featureSet)).size);
       // What the fleet put in on purpose comes out in the counts.
       expect(counts.duplicate).toBe(inject.duplicate);
@@ -115,8 +115,12 @@ describe("a backfill", () => {
 
   test("refuses a folder of another backfill, and a time without files", async () => {
     const other = { ...whole, toMs: whole.toMs - HOUR };
-    await expect(fromLake(other, dir, path.join(dir, "a"))).rejects.toMatchObject({ code: "BACKFILL_STATE" });
+    await expect(fromLake(other, rawFilesOf(dir), path.join(dir, "a"))).rejects.toMatchObject({
+      code: "BACKFILL_STATE",
+    });
     const never = { ...whole, fromMs: startMs - 1_000 * HOUR, toMs: startMs - 999 * HOUR };
-    await expect(fromLake(never, dir, path.join(dir, "never"))).rejects.toMatchObject({ code: "BACKFILL_NO_INPUT" });
+    await expect(fromLake(never, rawFilesOf(dir), path.join(dir, "never"))).rejects.toMatchObject({
+      code: "BACKFILL_NO_INPUT",
+    });
   });
 });

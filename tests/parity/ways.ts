@@ -2,9 +2,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { jobOf, runLanes, withDuckDb } from "../../commands/backfill/index.ts";
-import { lakeLane } from "../../commands/backfill/lake-lane.ts";
+import { lakeLane, type RawFiles } from "../../commands/backfill/lake-lane.ts";
 import type { Lane, LaneRecord } from "../../commands/backfill/lane.ts";
-import { rawFilesOf } from "../../commands/backfill/raw-files.ts";
 import { historyRows } from "../../commands/history.ts";
 import { topics } from "../../pipeline.ts";
 import { createFeaturesProcessor, type FeatureSet, MemoryOutput, rowsOf } from "../../processors/index.ts";
@@ -36,7 +35,7 @@ export function online(telemetry: Telemetry, restartEvery = 5_000): Rows {
   for (const record of logsRaw(telemetry.rounds())) {
     const task = tasks[record.partition]!;
     task.processor.process(record, output);
-    for (const { value } of output.sent.splice(0)) take(rows, value as FeatureBatch, telemetry);
+    for (const { value } of output.sent.splice(0)) takeRows(rows, value as FeatureBatch, telemetry);
     if (++task.records % restartEvery !== 0) continue;
     const fresh = create(record.partition);
     for (const [i, store] of task.processor.stores.entries()) {
@@ -53,7 +52,7 @@ export function online(telemetry: Telemetry, restartEvery = 5_000): Rows {
   return rows;
 }
 
-function take(rows: Rows, batch: FeatureBatch, { fromMs, toMs }: Telemetry): void {
+export function takeRows(rows: Rows, batch: FeatureBatch, { fromMs, toMs }: Telemetry): void {
   if (batch.windowEndMs < fromMs || batch.windowEndMs >= toMs) return;
   for (const row of rowsOf(batch)) rows.set(keyOf(row.entity, row.windowEndMs), row.values);
 }
@@ -78,29 +77,31 @@ export function writeRawFiles(telemetry: Telemetry, dir: string): void {
   }
 }
 
-const job = (t: Telemetry, warmUp: number) => jobOf(t.featureSet, GRACE_MS, t.fromMs, t.toMs, warmUp);
+const job = (t: Telemetry) => jobOf(t.featureSet, GRACE_MS, t.fromMs, t.toMs);
 const never = new AbortController().signal;
 
-/** `weir backfill --source <dir>`. */
-export const fromLake = async (t: Telemetry, dir: string, out: string, warmUp = 0): Promise<Rows> =>
+/** `weir backfill` from the lake. */
+export const fromLake = async (t: Telemetry, files: RawFiles, out: string): Promise<Rows> =>
   await withDuckDb(async (db) => {
-    const lane = lakeLane(db, rawFilesOf(dir), job(t, warmUp));
-    await runLanes([lane], job(t, warmUp), dir, out, () => undefined, never);
+    await runLanes([lakeLane(db, files, job(t))], job(t), "lake", out, () => undefined, never);
     return await rowsIn(out, t.featureSet);
   });
 
-/** `weir backfill --source topic`, but for the reading of the topic itself. */
-export async function fromTopic(t: Telemetry, out: string): Promise<Rows> {
-  const lanes = Array.from({ length: PARTITIONS }, (_, partition): Lane => {
+/** `weir backfill --source topic`. */
+export async function fromTopic(t: Telemetry, lanes: readonly Lane[], out: string): Promise<Rows> {
+  await runLanes(lanes, job(t), "topic", out, () => undefined, never);
+  return await rowsIn(out, t.featureSet);
+}
+
+/** The topic as lanes, without a broker. */
+export const lanesInMemory = (t: Telemetry): Lane[] =>
+  Array.from({ length: PARTITIONS }, (_, partition) => {
     const records = async function* (next = 0): AsyncGenerator<LaneRecord> {
       for (const record of logsRaw(t.rounds()))
         if (record.partition === partition && record.offset >= next) yield { record, next: record.offset + 1 };
     };
     return { name: `topic-${partition}`, partition, partitions: PARTITIONS, passedOver: { late: 0, dead: 0 }, records };
   });
-  await runLanes(lanes, job(t, 0), "memory", out, () => undefined, never);
-  return await rowsIn(out, t.featureSet);
-}
 
 /** What a model would learn from. */
 export async function trainer({ featureSet, rounds, fromMs, toMs }: Telemetry): Promise<Rows> {
