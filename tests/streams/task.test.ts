@@ -1,3 +1,4 @@
+import { type Admin, Kafka, logLevel } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type Broker,
@@ -14,15 +15,22 @@ import {
   type TaskOptions,
   type TopicName,
   topicName,
+  type WeirError,
 } from "../../streams/index.ts";
 import { brokerOf, testStack, until } from "../support/kafka.ts";
 
 let broker: Broker;
+let kafkajsAdmin: Admin;
 let stop: () => Promise<void>;
 beforeAll(async () => {
   const started = await testStack(["kafka"]);
   broker = brokerOf(started.stack);
-  stop = started.stop;
+  kafkajsAdmin = new Kafka({ brokers: [...started.stack.endpoints.kafka], logLevel: logLevel.NOTHING }).admin();
+  await kafkajsAdmin.connect();
+  stop = async () => {
+    await kafkajsAdmin.disconnect();
+    await started.stop();
+  };
 });
 afterAll(() => stop());
 
@@ -59,6 +67,12 @@ class RunningSum implements Processor<Number_> {
     out.send(this.#output, key!, { sum, n: value.n }, timestampMs);
     out.count("accepted", 1);
   }
+}
+
+/** A deleted topic's name is free again a moment later. */
+async function createAnew(topic: TopicName): Promise<void> {
+  await until(`${topic} is gone`, async () => !(await kafkajsAdmin.listTopics()).includes(topic));
+  await kafkajsAdmin.createTopics({ waitForLeaders: false, topics: [{ topic, numPartitions: PARTITIONS }] });
 }
 
 let worlds = 0;
@@ -212,6 +226,44 @@ describe("a stage on a real broker", () => {
     const lost = world.runner({ stage });
     await expect(lost.start()).rejects.toMatchObject({ code: "STATE_INCOMPLETE" });
     await lost.stop();
+    await world.close();
+  });
+
+  test("topics that were cut, recreated or given more partitions under the state are refused, and nothing comes out", async () => {
+    const world = await newWorld();
+    await world.feed(40);
+    const first = world.runner();
+    await first.start();
+    await until("progress is committed", () => counted(first) === 40);
+    await first.stop();
+    const refusal = async () => {
+      const runner = world.runner();
+      await runner.start().catch(() => undefined);
+      const error: WeirError = await runner.failed.catch((e) => e);
+      await runner.stop();
+      return `${error.code} ${error.message}`;
+    };
+    const changelog = changelogTopicFor(world.binding.stage);
+    await world.feed(10);
+    const deleteBefore = async (topic: string, offset: string) => {
+      await kafkajsAdmin.fetchTopicOffsets(topic);
+      const partitions = [0, 1].map((partition) => ({ partition, offset }));
+      await kafkajsAdmin.deleteTopicRecords({ topic, partitions });
+    };
+
+    await deleteBefore(world.input, "23");
+    expect(await refusal()).toMatch(/^STATE_INCOMPLETE .*\d offsets were deleted unread/);
+    await kafkajsAdmin.createPartitions({ topicPartitions: [{ topic: world.input, count: 3 }] });
+    expect(await refusal()).toMatch(/^PARTITIONS_CHANGED .*2 input partitions, now there are 3/);
+    await kafkajsAdmin.deleteTopics({ topics: [world.input] });
+    await createAnew(world.input);
+    expect(await refusal()).toMatch(/^STATE_INCOMPLETE .*(ends at 0|created anew)/);
+    await deleteBefore(changelog, "1");
+    expect(await refusal()).toMatch(/^STATE_INCOMPLETE .*genesis/);
+    await kafkajsAdmin.deleteTopics({ topics: [changelog] });
+    await createAnew(changelog);
+    expect(await refusal()).toMatch(/^STATE_INCOMPLETE .*empty/);
+    expectExactlyOnce(await read(world.output), upTo(40));
     await world.close();
   });
 
