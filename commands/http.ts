@@ -84,6 +84,19 @@ function metricsOf(status: () => readonly TaskStatus[]): Registry {
     ofSource((s) => (s.stalledMs >= SOURCE_STALLED_MS ? 1 : 0)),
   );
   gauge("weir_task_state_bytes", "Memory that the task's stores hold, estimated.", (t) => t.stateBytes);
+  new Gauge({
+    name: "weir_source_clock_seconds",
+    help: "Event time of each source that is not idle: the lowest holds the watermark.",
+    labelNames: [...labelNames, "source"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { stage, partition, clocks } of status()) {
+        for (const [source, { clockMs, idle }] of Object.entries(clocks?.sources ?? {}))
+          if (!idle) this.set({ stage, partition, source }, clockMs / 1_000);
+      }
+    },
+  });
   new Counter({
     name: "weir_transactions_total",
     help: "Transactions that the task has committed.",

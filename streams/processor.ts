@@ -1,3 +1,4 @@
+import type { SourceClocksSnapshot } from "./clocks.ts";
 import type { StoreName, TopicName } from "./names.ts";
 
 /** One decoded record as the runtime hands it to a processor. Offsets are safe integers. */
@@ -69,6 +70,11 @@ export interface StateStore {
   readonly size: { readonly keys: number; readonly bytes: number };
 }
 
+export interface Standing {
+  readonly clocks?: SourceClocksSnapshot;
+  readonly [what: string]: unknown;
+}
+
 /**
  * A pure step: records, state and time in, results out. No clock, no network, no randomness, no await.
  *
@@ -83,10 +89,10 @@ export interface Processor<In> {
   /** The stores went back (rollback, drop): whatever fields were read from them must be read anew. */
   reset?(): void;
   /**
-   * Where it stands, as JSON: its sources' clocks, emit cursor, configuration versions, sizes of dictionaries. Written
-   * into every progress record; after a restore it must be the same again.
+   * Where it stands, as JSON: its sources' clocks (as `clocks`, which the status shows), emit cursor, configuration
+   * versions, sizes of dictionaries. Written into every progress record; after a restore it must be the same again.
    */
-  standing?(): Readonly<Record<string, unknown>>;
+  standing?(): Standing;
 }
 
 /**
@@ -103,7 +109,7 @@ export interface EffectProcessor<In, Request, Reply> {
   apply(records: readonly InputRecord<In>[], reply: Reply, out: Output): void;
   poll?(out: Output): void;
   reset?(): void;
-  standing?(): Readonly<Record<string, unknown>>;
+  standing?(): Standing;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the runtime does not look into requests and replies

@@ -1,3 +1,4 @@
+import type { SourceClocksSnapshot } from "./clocks.ts";
 import type { StageName } from "./names.ts";
 
 /** Events since the task's first start: they are committed with its progress, so a restart does not reset them. */
@@ -28,6 +29,8 @@ export interface TaskStatus {
   readonly watermarkMs: number;
   readonly counters: Readonly<Counters>;
   readonly stateBytes: number;
+  /** Clocks of the input's sources as of the last commit: the lowest that is not idle holds the watermark. */
+  readonly clocks?: SourceClocksSnapshot;
   /** Committed by this instance of the task. */
   readonly transactions?: number;
   /** Why the task waits, begins anew or has stopped; absent while all is well. */

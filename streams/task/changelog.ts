@@ -1,5 +1,6 @@
 import { WeirError } from "../errors.ts";
 import type { StoreName } from "../names.ts";
+import type { Standing } from "../processor.ts";
 import type { Counters } from "../runnable.ts";
 
 /**
@@ -55,7 +56,7 @@ export interface ProgressRecord {
   /** By store. Undefined in version 1. */
   readonly stores: Readonly<Record<string, string>> | undefined;
   /** What the processor says of itself: clocks, cursors, versions, sizes. Undefined in version 1. */
-  readonly standing: unknown;
+  readonly standing: Standing | undefined;
 }
 
 export const stateKey = (store: StoreName, key: string): string => `${STATE_PREFIX}${store}/${key}`;

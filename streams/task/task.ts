@@ -66,6 +66,7 @@ export class Task {
   status(): TaskStatus {
     const work = this.#work;
     const progress = work?.overlay.progress;
+    const clocks = progress?.standing?.clocks;
     return {
       stage: this.id.stage,
       partition: String(this.id.partition),
@@ -76,6 +77,7 @@ export class Task {
       counters: progress?.counters ?? noCounters(),
       stateBytes: work?.stateBytes ?? 0,
       transactions: this.#transactions + (work?.transactions ?? 0),
+      ...(clocks && { clocks }),
       ...(this.#problem !== undefined && { problem: this.#problem }),
     };
   }
