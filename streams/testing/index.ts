@@ -1,3 +1,4 @@
+export type { Appended } from "./partition-log.ts";
 export { SeededRandom } from "./random.ts";
 export { SimulatedBroker } from "./simulated-broker.ts";
 export { type CallFault, type CallName, SimulatedProcess } from "./simulated-process.ts";

@@ -93,6 +93,14 @@ export class PartitionLog {
     return this.read(this.startOffset, "read_committed", Number.POSITIVE_INFINITY).records as RawRecord[];
   }
 
+  /** The last committed record of a key. */
+  last(key: string): RawRecord | undefined {
+    const stable = this.lastStableOffset;
+    return this.#entries.findLast(
+      (e) => e.marker === null && e.offset < stable && e.key?.toString() === key && !this.#isAborted(e),
+    );
+  }
+
   /**
    * What the log cleaner does below the last stable offset: aborted records go, of each key the last committed record
    * stays; a tombstone goes once it is older than `deleteRetentionMs`. Markers stay, as they mostly do.

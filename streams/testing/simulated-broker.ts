@@ -15,6 +15,8 @@ export interface SimulatedBrokerOptions {
   readonly maxLatencyMs?: number;
   /** Of each marker, behind the answer to the commit. */
   readonly maxMarkerLatencyMs?: number;
+  /** Of one answer to a fetch, whatever was asked for: a broker may give less. */
+  readonly maxFetchBytes?: number;
 }
 
 interface Waiter {
@@ -34,12 +36,15 @@ export class SimulatedBroker implements Broker {
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   readonly #maxLatencyMs: number;
+  readonly #maxFetchBytes: number;
   readonly #topics = new Map<string, PartitionLog[]>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   readonly #outside: Broker;
 
-  constructor({ time, seed = 1, maxLatencyMs = 2, maxMarkerLatencyMs = 4 }: SimulatedBrokerOptions) {
+  constructor(options: SimulatedBrokerOptions) {
+    const { time, seed = 1, maxLatencyMs = 2, maxMarkerLatencyMs = 4 } = options;
     this.#time = time;
+    this.#maxFetchBytes = options.maxFetchBytes ?? Number.POSITIVE_INFINITY;
     this.#random = new SeededRandom(seed);
     this.#maxLatencyMs = maxLatencyMs;
     this.coordinator = new TransactionCoordinator({
@@ -91,9 +96,15 @@ export class SimulatedBroker implements Broker {
     return log;
   }
 
-  /** A record of a writer without transactions, there at once. */
-  append(topic: string, partition: number, records: readonly Appended[]): void {
-    this.log(topic, partition).append(records, null, this.#time.nowMs);
+  /** Records of a writer outside the test, there at once; within a transaction if it names a producer id. */
+  append(topic: string, partition: number, records: readonly Appended[], producerId: number | null = null): void {
+    this.log(topic, partition).append(records, producerId, this.#time.nowMs);
+    this.#wake({ topic, partition });
+  }
+
+  /** Ends the outside writer's transaction. Its producer ids are its own: below 1,000. */
+  mark(topic: string, partition: number, marker: "commit" | "abort", producerId: number): void {
+    this.log(topic, partition).mark(marker, producerId, this.#time.nowMs);
     this.#wake({ topic, partition });
   }
 
@@ -139,7 +150,8 @@ export class SimulatedBroker implements Broker {
       return;
     }
     const key = `${topic}/${partition}`;
-    const answer = () => reply.done(log.read(offset, options.isolation, options.maxBytes));
+    const answer = () =>
+      reply.done(log.read(offset, options.isolation, Math.min(options.maxBytes, this.#maxFetchBytes)));
     if (log.end(options.isolation) > offset || options.maxWaitMs <= 0) {
       answer();
       return;

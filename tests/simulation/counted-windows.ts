@@ -1,0 +1,162 @@
+import {
+  deadTopicFor,
+  type InputRecord,
+  KeyValueStore,
+  lateTopicFor,
+  type Output,
+  type Processor,
+  type Rejection,
+  SourceClocks,
+  type SourceClocksSnapshot,
+  stageName,
+  type TaskOptions,
+  topicName,
+} from "../../streams/index.ts";
+import { SeededRandom } from "../../streams/testing/index.ts";
+import type { InputOperation, SimulatedPipeline } from "./pipeline.ts";
+
+/** An event, or with an empty id a tick: its source's word on time. */
+interface Event {
+  readonly id: string;
+  readonly source: string;
+  readonly clockMs: number;
+  readonly atMs: number;
+}
+
+const WINDOW_MS = 1_000;
+const GRACE_MS = 500;
+const input = topicName("events");
+const output = topicName("counts");
+const PARTITIONS = 2;
+
+/**
+ * The smallest stage with everything a task has to keep: sources with clocks, late events, duplicates, windows that
+ * close once, state that is deleted, and a record that makes it throw when half of it is written.
+ */
+class CountedWindows implements Processor<Event> {
+  readonly #time = new KeyValueStore<SourceClocksSnapshot>("time");
+  readonly #open = new KeyValueStore<{ endMs: number; key: string; count: number }>("open");
+  readonly #seen = new KeyValueStore<number>("seen");
+  readonly stores = [this.#time, this.#open, this.#seen];
+
+  process({ key, value, timestampMs }: InputRecord<Event>, out: Output): void {
+    const clocks = new SourceClocks(this.#time.get("now"));
+    const { id, source, clockMs, atMs } = value;
+    if (id === "") out.count("control", 1);
+    else if (atMs < clocks.clockOf(source) - GRACE_MS) out.late(rejectionOf(value, "late", timestampMs));
+    else if (this.#seen.get(id) !== undefined) out.count("duplicate", 1);
+    else {
+      const endMs = atMs - (atMs % WINDOW_MS) + WINDOW_MS;
+      const name = `${endMs}/${key}`;
+      this.#seen.put(id, endMs);
+      this.#open.put(name, { endMs, key: key!, count: (this.#open.get(name)?.count ?? 0) + 1 });
+      if (id.startsWith("bad")) throw new Error(`cannot take ${id}`);
+      out.count("accepted", 1);
+    }
+    clocks.advance(source, clockMs);
+    this.#close(clocks.watermarkMs - GRACE_MS, out);
+    this.#time.put("now", clocks.snapshot());
+  }
+
+  #close(untilMs: number, out: Output): void {
+    const due = [...this.#open.entries()].filter(([, w]) => w.endMs <= untilMs);
+    due.sort(([, a], [, b]) => a.endMs - b.endMs || (a.key < b.key ? -1 : 1));
+    for (const [name, { endMs, key, count }] of due) {
+      out.send(output, key, { endMs, count }, endMs);
+      this.#open.delete(name);
+    }
+    for (const [id, endMs] of [...this.#seen.entries()]) if (endMs <= untilMs) this.#seen.delete(id);
+  }
+}
+
+const rejectionOf = ({ id, atMs }: Event, code: string, timestampMs: number): Rejection => ({
+  code,
+  reason: `at ${atMs}`,
+  eventId: id,
+  timestampMs,
+  entity: "",
+  bytes: Buffer.from(id),
+});
+
+/** JSON instead of Avro: the registry is not what is simulated. */
+const codecs: TaskOptions["codecs"] = {
+  unknownId: () => null,
+  learn: async () => undefined,
+  decode: <T>(_topic: string, bytes: Buffer) => JSON.parse(bytes.toString()) as T,
+  encode: (_topic, value) => Buffer.from(JSON.stringify(value)),
+};
+
+const EVENTS = 45;
+const sources = ["a", "b", "c"];
+
+/** Sources at their own pace; some events out of order, late, twice; rubbish of aborted transactions in between. */
+function inputOf(seed: number): Pick<SimulatedPipeline, "input" | "lastCall"> {
+  const random = new SeededRandom(seed);
+  const operations: InputOperation[] = [];
+  const lastCall: InputOperation[] = [];
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const add = (event: Event, key: string | null, producerId: number | null = null) =>
+      operations.push(operationOf(partition, event, key, producerId));
+    for (const source of sources) add({ id: "", source, clockMs: 0, atMs: 0 }, null);
+    const clocks = sources.map(() => 0);
+    let last: Event | undefined;
+    for (let i = 0; i < EVENTS; i++) {
+      const s = random.between(0, sources.length - 1);
+      clocks[s]! += random.between(50, 400);
+      const clockMs = clocks[s]!;
+      const back = random.next() < 0.15 ? random.between(0, 1_500) : random.between(0, 300);
+      const name = random.next() < 0.05 ? "bad" : "event";
+      const event = { id: `${name}${partition}-${i}`, source: sources[s]!, clockMs, atMs: Math.max(0, clockMs - back) };
+      const again = last && random.next() < 0.1 ? { ...last, source: event.source, clockMs } : event;
+      add(again, `k${random.between(0, 4)}`);
+      last = event;
+      if (random.next() < 0.1) {
+        const producerId = 1 + random.between(0, 9);
+        add({ ...event, id: "of an aborted transaction" }, "k0", producerId);
+        if (random.next() < 0.5) add({ ...event, id: `behind it ${i}` }, "k1");
+        operations.push({ topic: input, partition, mark: "abort", producerId });
+      }
+    }
+    for (const source of sources) add({ id: "", source, clockMs: 60_000, atMs: 60_000 }, null);
+    lastCall.push(operationOf(partition, { id: "", source: "a", clockMs: 61_000, atMs: 61_000 }, null));
+  }
+  return { input: interleaved(operations, random), lastCall };
+}
+
+function operationOf(
+  partition: number,
+  event: Event,
+  key: string | null,
+  producerId: number | null = null,
+): InputOperation {
+  const value = Buffer.from(JSON.stringify(event));
+  const record = { key: key === null ? null : Buffer.from(key), value, timestampMs: event.atMs };
+  return { topic: input, partition, producerId, append: [record] };
+}
+
+/** Partitions side by side, each in its own order. */
+function interleaved(operations: readonly InputOperation[], random: SeededRandom): InputOperation[] {
+  const queues = [...Map.groupBy(operations, (o) => o.partition).values()];
+  const all: InputOperation[] = [];
+  while (queues.some((q) => q.length > 0)) {
+    const next = random.pick(queues.filter((q) => q.length > 0)).shift();
+    if (next) all.push(next);
+  }
+  return all;
+}
+
+export function countedWindows(seed = 1): SimulatedPipeline {
+  return {
+    name: "counted-windows",
+    partitions: PARTITIONS,
+    topics: [input, output, deadTopicFor(input), lateTopicFor(input)],
+    codecs,
+    slots: [
+      { stage: 0, partitions: [0] },
+      { stage: 0, partitions: [1] },
+    ],
+    stages: () => [{ stage: stageName("count"), input, create: () => new CountedWindows(), fingerprint: "count/1" }],
+    ...inputOf(seed),
+    judged: [output, deadTopicFor(input), lateTopicFor(input)],
+  };
+}
