@@ -55,7 +55,7 @@ export class Intake {
         continue;
       }
       overlay.accept([record]);
-      this.#budget.record();
+      this.#budget.record(record.offset);
     }
   }
 
@@ -88,14 +88,14 @@ export class Intake {
       return;
     }
     overlay.accept(records);
-    for (const _ of records) this.#budget.record();
+    for (const { offset } of records) this.#budget.record(offset);
   }
 
   #costsRecord(error: unknown, record: RawRecord, overlay: Overlay): void {
     if (error instanceof WeirError && error.disposition === "fatal") throw error;
     const where = `${taskIdText(this.#id)} at offset ${record.offset}`;
     const message = String((error as Error)?.message ?? error);
-    if (!this.#budget.spend()) {
+    if (!this.#budget.spend(record.offset)) {
       throw new WeirError(
         "PROCESSOR_KEEPS_THROWING",
         "fatal",

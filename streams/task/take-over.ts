@@ -63,6 +63,7 @@ export async function takeOver(
   me: Claimant & { readonly incarnation: string },
   admin: Admin,
   time: TaskTime,
+  signal: AbortSignal,
 ): Promise<Ownership | Yielded> {
   const { broker, env } = options;
   const step = (name: TaskStep) => options.onStep?.(task, name);
@@ -78,6 +79,7 @@ export async function takeOver(
     if (may.action === "yield") return { yieldedTo: may.to };
     const version = options.stateVersion ?? may.version;
 
+    signal.throwIfAborted(); // whoever is about to leave must not fence who comes after it
     step("T2");
     producer = broker.producer(transactionalIdFor(env, task));
     await producer.init();
@@ -161,8 +163,23 @@ async function readTail(
     const from = Math.max(startOffset, endOffset - span);
     const fold = new ChangelogFold(false);
     await read(reader, topic, partition, from, endOffset, fold);
-    if (fold.result.progress || from === startOffset) return fold.result;
+    if (fold.result.progress) return fold.result;
+    if (from > startOffset) continue;
+    // Nothing readable is not nothing written: the end of `weir init`'s transaction may be on its way.
+    if (fold.result.records === 0) await refuseUnreadable(admin, topic, partition, endOffset);
+    return fold.result;
   }
+}
+
+async function refuseUnreadable(admin: Admin, topic: TopicName, partition: number, readable: number): Promise<void> {
+  const { endOffset } = await admin.offsets(topic, partition, "read_uncommitted");
+  if (endOffset === readable) return;
+  throw new WeirError(
+    "KAFKA_UNAVAILABLE",
+    "retry",
+    `${topic}/${partition} cannot be read beyond ${readable} of ${endOffset} yet: a transaction is open on it.`,
+    "The call is repeated.",
+  );
 }
 
 function restoreProcessor(where: string, processor: AnyProcessor, restored: RestoredState): AnyProcessor {

@@ -106,7 +106,7 @@ export class Task {
       fingerprint: this.#binding.fingerprint,
       ownedBefore: this.#ownedBefore,
     };
-    const taken = await takeOver(this.#binding, this.id, this.#options, me, this.#admin, this.#time);
+    const taken = await takeOver(this.#binding, this.id, this.#options, me, this.#admin, this.#time, this.#stop.signal);
     if ("yieldedTo" in taken) {
       this.#yieldedTo = taken.yieldedTo;
       const { incarnation, assignmentEpoch } = taken.yieldedTo;

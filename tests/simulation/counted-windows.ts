@@ -90,10 +90,10 @@ const EVENTS = 45;
 const sources = ["a", "b", "c"];
 
 /** Sources at their own pace; some events out of order, late, twice; rubbish of aborted transactions in between. */
-function inputOf(seed: number): Pick<SimulatedPipeline, "input" | "lastCall"> {
+function inputOf(seed: number): Pick<SimulatedPipeline, "input" | "lastCalls"> {
   const random = new SeededRandom(seed);
   const operations: InputOperation[] = [];
-  const lastCall: InputOperation[] = [];
+  const lastCalls: InputOperation[][] = [[], [], []];
   for (let partition = 0; partition < PARTITIONS; partition++) {
     const add = (event: Event, key: string | null, producerId: number | null = null) =>
       operations.push(operationOf(partition, event, key, producerId));
@@ -118,9 +118,12 @@ function inputOf(seed: number): Pick<SimulatedPipeline, "input" | "lastCall"> {
       }
     }
     for (const source of sources) add({ id: "", source, clockMs: 60_000, atMs: 60_000 }, null);
-    lastCall.push(operationOf(partition, { id: "", source: "a", clockMs: 61_000, atMs: 61_000 }, null));
+    lastCalls.forEach((call, i) => {
+      const atMs = 61_000 + i;
+      call.push(operationOf(partition, { id: "", source: "a", clockMs: atMs, atMs }, null));
+    });
   }
-  return { input: interleaved(operations, random), lastCall };
+  return { input: interleaved(operations, random), lastCalls };
 }
 
 function operationOf(
@@ -159,4 +162,41 @@ export function countedWindows(seed = 1): SimulatedPipeline {
     ...inputOf(seed),
     judged: [output, deadTopicFor(input), lateTopicFor(input)],
   };
+}
+
+/**
+ * What must come out, counted anew and in another way: all events of a partition at once, without clocks that advance.
+ * An event is late below its own source's highest clock before it; a window holds the distinct events in time.
+ */
+export function recount(pipeline: SimulatedPipeline, partition: number) {
+  const aborted = new Set(
+    pipeline.input.flatMap((o) => ("mark" in o && o.partition === partition ? [o.producerId] : [])),
+  );
+  const events = [...pipeline.input, ...pipeline.lastCalls.flat()].flatMap((o) =>
+    "append" in o && o.partition === partition && !aborted.has(o.producerId ?? -1)
+      ? o.append.map(({ key, value }) => ({ key: `${key}`, ...(JSON.parse(`${value}`) as Event) }))
+      : [],
+  );
+  const counters = { in: events.length, accepted: 0, late: 0, dead: 0, duplicate: 0, control: 0 };
+  const windows = new Map<string, { endMs: number; key: string; ids: Set<string> }>();
+  events.forEach((event, i) => {
+    if (event.id === "") counters.control++;
+    else {
+      const clocks = events.slice(0, i).filter((e) => e.source === event.source && !e.id.startsWith("bad"));
+      const endMs = Math.floor(event.atMs / WINDOW_MS) * WINDOW_MS + WINDOW_MS;
+      const window = windows.get(`${endMs}/${event.key}`) ?? { endMs, key: event.key, ids: new Set() };
+      const isKnown = [...windows.values()].some((w) => w.ids.has(event.id));
+      if (event.atMs < Math.max(...clocks.map((e) => e.clockMs)) - GRACE_MS) counters.late++;
+      else if (isKnown) counters.duplicate++;
+      else if (event.id.startsWith("bad")) counters.dead++;
+      else {
+        counters.accepted++;
+        window.ids.add(event.id);
+        windows.set(`${endMs}/${event.key}`, window);
+      }
+    }
+  });
+  const sorted = [...windows.values()].sort((a, b) => a.endMs - b.endMs || (a.key < b.key ? -1 : 1));
+  const counts = sorted.map(({ endMs, key, ids }) => `${endMs} ${key} ${JSON.stringify({ endMs, count: ids.size })}`);
+  return { counts, counters };
 }

@@ -29,8 +29,8 @@ export interface SimulatedPipeline {
   /** Stages as a process of its own builds them. */
   stages(process: SimulatedProcess): readonly StageBinding[];
   readonly input: readonly InputOperation[];
-  /** Comes when all is long quiet and makes every task commit once more: an owner that was replaced learns of it then. */
-  readonly lastCall: readonly InputOperation[];
+  /** Come one by one when all is long quiet; each makes every task commit, so that whoever was replaced learns of it. */
+  readonly lastCalls: readonly (readonly InputOperation[])[];
   /** Topics whose committed records are compared. */
   readonly judged: readonly string[];
   /** Of a topic with several writers a partition, whose order among each other is free: which of them wrote it. */

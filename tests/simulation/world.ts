@@ -1,6 +1,14 @@
-import { changelogTopicFor, initialiseStage, type StageBinding, StageRunner, WeirError } from "../../streams/index.ts";
+import {
+  changelogTopicFor,
+  fixedShare,
+  initialiseStage,
+  type StageBinding,
+  StageRunner,
+  WeirError,
+} from "../../streams/index.ts";
 import type { TaskStep } from "../../streams/task/binding.ts";
-import { ChangelogFold, PROGRESS } from "../../streams/task/changelog.ts";
+import { PROGRESS } from "../../streams/task/changelog.ts";
+import { ChangelogFold } from "../../streams/task/fold.ts";
 import { SeededRandom, SimulatedBroker, type SimulatedProcess, VirtualTime } from "../../streams/testing/index.ts";
 import type { InputOperation, SimulatedPipeline } from "./pipeline.ts";
 import type { Fault, Schedule } from "./schedule.ts";
@@ -8,8 +16,8 @@ import type { Fault, Schedule } from "./schedule.ts";
 /** The input comes in bursts: mostly nothing between two records, now and then this much at most. */
 const MAX_GAP_MS = 24;
 const fetchBytes = [400, 1_500, Number.POSITIVE_INFINITY];
-/** When the last call comes: behind every fault and the transaction timeout. */
-const LAST_CALL_MS = 40_000;
+/** When the last calls come: behind every fault and the transaction timeout. */
+const LAST_CALLS_MS = [40_000, 45_000, 50_000];
 const CHECK_MS = 25;
 const RESTART_MS = 100;
 /** Behind the last fault and the last record: long enough for every back-off, time-out and zombie. */
@@ -61,6 +69,8 @@ class World {
   readonly #struck: string[] = [];
   #broken: string | null = null;
   #inputDone = false;
+  /** Nothing goes wrong any more. */
+  #isCalm = false;
   #callFaults: Extract<Fault, { kind: "call" }>[];
 
   constructor(pipeline: SimulatedPipeline, schedule: Schedule) {
@@ -133,9 +143,12 @@ class World {
       if (this.#random.next() < 0.25) atMs += this.#random.between(0, MAX_GAP_MS);
       this.#time.after(atMs, () => this.#operate(operation));
     }
-    this.#time.after(Math.max(atMs, LAST_CALL_MS), () => {
-      for (const operation of this.#pipeline.lastCall) this.#operate(operation);
-      this.#inputDone = true; // and from here on nothing goes wrong any more
+    LAST_CALLS_MS.forEach((callMs, i) => {
+      this.#time.after(callMs, () => {
+        this.#isCalm = true;
+        for (const operation of this.#pipeline.lastCalls[i]!) this.#operate(operation);
+        this.#inputDone = i === LAST_CALLS_MS.length - 1;
+      });
     });
   }
 
@@ -147,16 +160,18 @@ class World {
 
   #start(slot: Slot): void {
     const { stage, partitions } = this.#pipeline.slots[slot.index]!;
-    const process = this.#broker.process(`slot${slot.index}.${slot.processes++}`);
+    // As the generation of a group: where two hold the same task, the younger process keeps it.
+    const epoch = slot.processes++;
+    const process = this.#broker.process(`slot${slot.index}.${epoch}`);
     process.faultOf = (call, count) => {
-      if (this.#inputDone || slot.newest?.process !== process) return undefined;
+      if (this.#isCalm || slot.newest?.process !== process) return undefined;
       const fault = this.#callFaults.find((f) => f.slot === slot.index && f.call === call && f.nth === count);
       if (!fault) return undefined;
       this.#callFaults = this.#callFaults.filter((f) => f !== fault);
       this.#struck.push(`${fault.fault.kind} ${call}`);
       return fault.fault;
     };
-    const runner = new StageRunner(this.#pipeline.stages(process)[stage]!, partitions, {
+    const runner = new StageRunner(this.#pipeline.stages(process)[stage]!, fixedShare(partitions, epoch), {
       broker: this.#broker.brokerOf(process),
       codecs: this.#pipeline.codecs,
       env: "sim",
@@ -181,7 +196,7 @@ class World {
   }
 
   #atStep(slot: Slot, process: SimulatedProcess, step: TaskStep): void {
-    if (this.#inputDone || slot.newest?.process !== process || !process.isAlive) return;
+    if (this.#isCalm || slot.newest?.process !== process || !process.isAlive) return;
     const nth = slot.steps.get(step) ?? 0;
     slot.steps.set(step, nth + 1);
     for (const fault of this.#schedule.faults) {

@@ -33,16 +33,23 @@ describe("the lifecycle of a task", () => {
 describe("the budget of throws", () => {
   test("bears ten in a row, and the eleventh no longer", () => {
     const budget = new ErrorBudget();
-    for (let i = 0; i < 10; i++) expect(budget.spend()).toBe(true);
-    expect(budget.spend()).toBe(false);
+    for (let i = 0; i < 10; i++) expect(budget.spend(i)).toBe(true);
+    expect(budget.spend(10)).toBe(false);
+  });
+
+  test("counts a record once, however often failed commits bring it back", () => {
+    const budget = new ErrorBudget();
+    for (let i = 0; i < 100; i++) expect(budget.spend(7)).toBe(true);
+    for (let i = 8; i < 17; i++) expect(budget.spend(i)).toBe(true);
+    expect(budget.spend(17)).toBe(false);
   });
 
   test("bears one in a hundred records for ever, two in a hundred not", () => {
     const lasts = (every: number) => {
       const budget = new ErrorBudget();
       for (let i = 1; i < 100_000; i++) {
-        if (i % every === 0 && !budget.spend()) return false;
-        budget.record();
+        if (i % every === 0 && !budget.spend(2 * i)) return false;
+        budget.record(2 * i + 1);
       }
       return true;
     };

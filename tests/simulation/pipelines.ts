@@ -1,0 +1,4 @@
+import { countedWindows } from "./counted-windows.ts";
+import type { SimulatedPipeline } from "./pipeline.ts";
+
+export const pipelines: readonly SimulatedPipeline[] = [countedWindows()];
