@@ -112,6 +112,13 @@ export const options = {
   s3Endpoint: text("WEIR_S3_ENDPOINT", "Endpoint other than AWS's own.", ""),
   tritonGrpc: text("WEIR_TRITON_GRPC", "Triton's gRPC address, host:port."),
   modelRepository: text("WEIR_MODEL_REPOSITORY", "Folder of Triton's model repository, with the manifests."),
+  scoreFallbackAfterMs: whole(
+    "WEIR_SCORE_FALLBACK_AFTER_MS",
+    "Triton's silence after which rows are scored in the process itself, marked so; 0: never, they wait.",
+    0,
+    0,
+    3_600_000,
+  ),
   featureSet: text("WEIR_FEATURE_SET", "Name of a built-in feature set, or a path to one.", "core-37"),
   topology: text("WEIR_TOPOLOGY", "JSON file {entity: group}; an entity not named there is its own group.", ""),
   qdrantUrl: url("WEIR_QDRANT_URL", "Vector store."),

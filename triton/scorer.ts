@@ -10,12 +10,16 @@ const MAX_PAUSE_MS = 5_000;
 const CALLS_AT_ONCE = 32;
 /** For a call that may fail, with all its retries: an ill challenger must not hold up the champion's verdicts. */
 const MAY_FAIL_TIMEOUT_MS = 2_000;
+/** While rows are scored here, a call gives the server so long to show that it is back. */
+const PROBE_MS = 250;
 
 export interface TritonScorerOptions {
   readonly client: TritonClient;
   readonly models: Models;
   /** Told each time the server could not be had and the scorer waits. */
   readonly onWait?: (error: WeirError, waitMs: number) => void;
+  /** Once the server has been silent for so long, rows are scored here by the same model. Absent: never, they wait. */
+  readonly fallbackAfterMs?: number;
 }
 
 /**
@@ -23,13 +27,17 @@ export interface TritonScorerOptions {
  *
  * Where waiting may help (server gone, slow, overloaded, model not loaded or failing) it waits until the signal aborts:
  * lag grows, nothing is lost. A server that came back empty is asked to load the model, a model whose process died is
- * unloaded and loaded. Errors that waiting cannot mend are thrown. A call that may fail has one attempt and is answered
+ * unloaded and loaded. With a fallback the built-in evaluator answers in its stead after a while, marked `built-in`, and
+ * the server again as soon as it can. Errors that waiting cannot mend are thrown. A call that may fail has one attempt and is answered
  * as `failed` whatever was wrong.
  */
 export class TritonScorer implements Scorer {
   readonly #options: TritonScorerOptions;
   /** Models being brought back: one attempt at a time, whoever noticed first. */
   readonly #mending = new Map<string, Promise<void>>();
+
+  /** Since when no call was answered; null: the last one was. */
+  #silentSinceMs: number | null = null;
 
   constructor(options: TritonScorerOptions) {
     this.#options = options;
@@ -68,16 +76,43 @@ export class TritonScorer implements Scorer {
     }
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       signal.throwIfAborted();
+      const askedAtMs = performance.now();
+      const leftMs = this.#untilFallbackMs(askedAtMs);
       try {
-        return await this.#once(client, call, signal);
+        const answer = await this.#once(client, call, signal, leftMs === null ? undefined : Math.max(leftMs, PROBE_MS));
+        this.#silentSinceMs = null;
+        return answer;
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof WeirError) || error.disposition !== "retry") throw error;
+        this.#silentSinceMs ??= askedAtMs;
         onWait?.(error, pauseMs);
         await this.#mend(call.model, error, signal);
-        await sleep(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+        const waitMs = Math.min(pauseMs, this.#untilFallbackMs(performance.now()) ?? pauseMs);
+        if (waitMs <= 0) return this.#builtIn(call);
+        await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     }
+  }
+
+  /** Null: there is no fallback. */
+  #untilFallbackMs(nowMs: number): number | null {
+    const { fallbackAfterMs } = this.#options;
+    if (fallbackAfterMs === undefined) return null;
+    return (this.#silentSinceMs ?? nowMs) + fallbackAfterMs - nowMs;
+  }
+
+  #builtIn({ model: name, modelVersion, matrix, rows }: ScoreCall): ScoreAnswer {
+    const startedAt = performance.now();
+    const raw = this.#modelOf(name, modelVersion).evaluator.score(matrix, rows);
+    return { version: modelVersion, evaluator: "built-in", latencyMs: Math.round(performance.now() - startedAt), raw };
+  }
+
+  #modelOf(name: string, version: string) {
+    const model = this.#options.models.get(name, version);
+    if (model) return model;
+    const what = `${name} version ${version} is not in the model repository.`;
+    throw fatal("MODEL_UNKNOWN", what, "Publish it, or route past it.");
   }
 
   async #mend(model: string, error: WeirError, signal: AbortSignal): Promise<void> {
@@ -98,9 +133,8 @@ export class TritonScorer implements Scorer {
   }
 
   async #once(client: TritonClient, call: ScoreCall, signal: AbortSignal, timeoutMs?: number): Promise<ScoreAnswer> {
-    const model = this.#options.models.get(call.model, call.modelVersion);
+    const model = this.#modelOf(call.model, call.modelVersion);
     const who = `${call.model} version ${call.modelVersion}`;
-    if (!model) throw fatal("MODEL_UNKNOWN", `${who} is not in the model repository.`, "Publish it, or route past it.");
     const { input, output } = model.manifest;
     const startedAt = performance.now();
     const reply = await client.infer(

@@ -16,6 +16,7 @@ export async function create(context: RoleContext): Promise<Runnable[]> {
   const scorer = new TritonScorer({
     client,
     models,
+    ...(config.scoreFallbackAfterMs > 0 && { fallbackAfterMs: config.scoreFallbackAfterMs }),
     onWait: (error, waitMs) => log(`score waits ${waitMs} ms: ${error.message}`),
   });
   // A version that was published after this process began is proved on the server before rows may go to it.

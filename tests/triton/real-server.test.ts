@@ -171,6 +171,20 @@ describe("weir model", () => {
   }, 60_000);
 });
 
+test("once the server is stopped, a scorer that may does the same by itself, marked so", async () => {
+  const matrix = rows("xgboost_anomaly", "2", 64);
+  const call = { model: "xgboost_anomaly", modelVersion: "2", rows: 64, matrix };
+  const scorer = new TritonScorer({ client, models, fallbackAfterMs: 500 });
+  const [before] = await scorer.score([call], forever);
+  await stack.stop();
+  const [after] = await scorer.score([call], forever);
+  expect([before!.evaluator, after!.evaluator]).toEqual(["triton", "built-in"]);
+  expect(after!.version).toBe("2");
+  after!.raw.forEach((raw, row) => {
+    expect(Math.abs(raw - before!.raw[row]!)).toBeLessThan(1e-6);
+  });
+}, 60_000);
+
 /** The processes that run a model of this server; its repository's path tells them from any other's. */
 function stubsOf(name: string): number[] {
   const home = join(stack.endpoints.triton.modelRepository, name);

@@ -36,7 +36,7 @@ export class Channel {
     signal: AbortSignal | undefined,
   ): Promise<Rpcs[M][1]> {
     const { path, requestSerialize, responseDeserialize } = methodOf(method);
-    this.#renew(Date.now());
+    if (Date.now() - this.#line.sinceMs >= this.#maxAgeMs) this.renew();
     const line = this.#line;
     line.calls++;
     return new Promise((resolve, reject) => {
@@ -64,8 +64,13 @@ export class Channel {
     this.#line.client.close();
   }
 
-  #renew(nowMs: number): void {
-    if (this.#next || nowMs - this.#line.sinceMs < this.#maxAgeMs) return;
+  /**
+   * Connects anew and moves over once that has worked. Also for a connection that answers nothing and does not break,
+   * such as one to a machine that lost its power: only its time-outs tell.
+   */
+  renew(): void {
+    if (this.#next) return;
+    const nowMs = Date.now();
     const next = this.#open(nowMs);
     this.#next = next;
     next.client.waitForReady(nowMs + CONNECT_TIMEOUT_MS, (error) => {

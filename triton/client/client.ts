@@ -231,6 +231,7 @@ export class TritonClient {
         const retriable = isUnanswered(error);
         if (retriable) this.#breaker.failed(Date.now());
         else this.#breaker.succeeded();
+        if (this.#breaker.isOpen(Date.now())) this.#channel.renew();
         const pauseMs = Math.min(50 * 2 ** attempt, 1_000) * (0.5 + Math.random() / 2);
         const isLast = !retriable || this.#breaker.isOpen(Date.now()) || Date.now() + pauseMs >= deadlineMs;
         if (isLast || !this.#budget.take()) {
