@@ -1,4 +1,5 @@
 import { countedWindows } from "./counted-windows.ts";
+import { fleet } from "./fleet.ts";
 import type { SimulatedPipeline } from "./pipeline.ts";
 
-export const pipelines: readonly SimulatedPipeline[] = [countedWindows()];
+export const pipelines: readonly SimulatedPipeline[] = [countedWindows(), fleet()];
