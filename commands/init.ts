@@ -44,6 +44,7 @@ export async function initialise(
     await admin.close();
   }
   for (const stage of Object.values(stages)) {
-    if (stage.changelog) await initialiseStage({ stage: stage.name }, partitions, { broker, env });
+    if (stage.changelog && stage.input)
+      await initialiseStage({ stage: stage.name, input: stage.input }, partitions, { broker, env });
   }
 }

@@ -11,6 +11,7 @@ export { SideInput } from "./side-input.ts";
 export { type Assignments, everyNth, fixedShare, groupShare, type Share } from "./task/assignments.ts";
 export type { StageBinding, TaskOptions, TaskStep } from "./task/binding.ts";
 export { NEWEST_STATE_VERSION, STATE_VERSIONS, type StateVersion } from "./task/changelog.ts";
+export { initialiseStage } from "./task/genesis.ts";
 export { PartitionedRunner } from "./task/partitioned-runner.ts";
-export { initialiseStage, StageRunner } from "./task/runner.ts";
+export { StageRunner } from "./task/runner.ts";
 export { systemTime, type TaskTime } from "./task/time.ts";

@@ -77,6 +77,8 @@ export interface Admin {
   partitionsOf(topic: TopicName): Promise<number>;
   /** Differs when a topic was deleted and created anew; null where the broker does not tell. */
   topicId?(topic: TopicName): Promise<string | null>;
+  /** What a group has committed last, null if nothing: proof that a stage was at work here before. */
+  groupOffset?(groupId: string, topic: TopicName, partition: number): Promise<number | null>;
   /** First and next offset. The true end needs `read_uncommitted`. */
   offsets(
     topic: TopicName,

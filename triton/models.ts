@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ModelCatalog, ScoringModel } from "../processors/index.ts";
@@ -23,6 +23,11 @@ export interface Model {
 /** Model versions by name. `add` makes another one known while the catalogue is in use. */
 export class Models implements ModelCatalog {
   readonly #models = new Map<string, Model & ScoringModel>();
+  readonly #repositoryDir: string | null;
+
+  constructor(repositoryDir: string | null = null) {
+    this.#repositoryDir = repositoryDir;
+  }
 
   add(model: Model): void {
     const { manifest, evaluator } = model;
@@ -40,6 +45,19 @@ export class Models implements ModelCatalog {
     return this.#models.has(`${name}/${version}`);
   }
 
+  /** Like `has`, but a version published since the catalogue was made is read from the repository, if it is whole. */
+  learn(name: string, version: string): boolean {
+    if (this.has(name, version)) return true;
+    if (this.#repositoryDir === null || !/^[\w-]+$/.test(name) || !/^[1-9]\d*$/.test(version)) return false;
+    try {
+      this.add(readModel(join(this.#repositoryDir, name, version)));
+      return true;
+    } catch (error) {
+      if (error instanceof WeirError) return false;
+      throw error;
+    }
+  }
+
   /** Version numbers of a model, newest first. */
   versionsOf(name: string): string[] {
     const versions = [...this.#models.values()].filter((m) => m.manifest.name === name).map((m) => m.manifest.version);
@@ -54,22 +72,6 @@ export function readModel(dir: string): Model {
   const evaluator = loadEvaluator(dir, manifest, golden);
   checkGolden(golden, evaluator.score(golden.matrix, golden.rows), `The file in ${dir}`);
   return { manifest, golden, evaluator };
-}
-
-/** Models in the repository that were published by Weir; other folders are somebody else's. */
-export function modelsIn(repositoryDir: string): string[] {
-  const isOurs = (name: string) =>
-    readFolders(join(repositoryDir, name)).some((version) =>
-      existsSync(join(repositoryDir, name, version, "manifest.json")),
-    );
-  const names = readFolders(repositoryDir).filter(isOurs).sort();
-  if (names.length > 0) return names;
-  throw new WeirError(
-    "MODEL_UNKNOWN",
-    "fatal",
-    `${repositoryDir} holds no model with a manifest.`,
-    "Publish one with `weir model publish`, or correct WEIR_MODEL_REPOSITORY.",
-  );
 }
 
 export interface LoadModelsOptions {
@@ -91,7 +93,7 @@ export interface LoadModelsOptions {
 export async function loadModels(options: LoadModelsOptions): Promise<Models> {
   const { client, repositoryDir, signal } = options;
   const call = signal ? { signal } : {};
-  const models = new Models();
+  const models = new Models(repositoryDir);
   for (const name of options.names) {
     const versions = versionFolders(join(repositoryDir, name));
     for (const version of versions) models.add(readModel(join(repositoryDir, name, version)));

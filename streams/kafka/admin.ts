@@ -56,6 +56,14 @@ export class KafkaAdmin implements Admin {
     });
   }
 
+  async groupOffset(groupId: string, topic: TopicName, partition: number): Promise<number | null> {
+    return await this.#run(`OffsetFetch of ${groupId}`, async () => {
+      const [answer] = await this.#admin.fetchOffsets({ groupId, topics: [topic] });
+      const offset = Number(answer?.partitions.find((p) => p.partition === partition)?.offset ?? -1);
+      return offset < 0 ? null : offset;
+    });
+  }
+
   async offsets(
     topic: TopicName,
     partition: number,

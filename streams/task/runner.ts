@@ -2,7 +2,6 @@ import type { Runnable, TaskStatus } from "../runnable.ts";
 import { type Assignments, fixedShare } from "./assignments.ts";
 import type { StageBinding, TaskOptions } from "./binding.ts";
 import { PartitionedRunner } from "./partitioned-runner.ts";
-import { initialiseChangelog } from "./take-over.ts";
 import { Task } from "./task.ts";
 
 /** Runs the tasks of one stage on the partitions given to this process. */
@@ -43,20 +42,5 @@ class TaskRun implements Runnable {
 
   status(): readonly TaskStatus[] {
     return [this.#task.status()];
-  }
-}
-
-/** `weir init` for one stage: says from now on that an empty changelog is a lost one. */
-export async function initialiseStage(
-  binding: Pick<StageBinding, "stage">,
-  partitions: number,
-  options: Pick<TaskOptions, "broker" | "env">,
-): Promise<void> {
-  const admin = options.broker.admin();
-  try {
-    const all = Array.from({ length: partitions }, (_, partition) => ({ stage: binding.stage, partition }));
-    await Promise.all(all.map((task) => initialiseChangelog(options.broker, admin, options.env, task)));
-  } finally {
-    await admin.close();
   }
 }

@@ -1,16 +1,13 @@
 import { WeirError } from "../errors.ts";
 import { changelogTopicFor, type TaskId, type TopicName, taskIdText, transactionalIdFor } from "../names.ts";
-import type { Admin, Broker, PartitionReader, TxnProducer } from "../ports.ts";
+import type { Admin, PartitionReader, TxnProducer } from "../ports.ts";
 import type { AnyProcessor } from "../processor.ts";
 import type { StageBinding, TaskOptions, TaskStep } from "./binding.ts";
 import {
   CLAIM,
   type Claim,
   claimValue,
-  GENESIS,
-  genesisValue,
   type InputIdentity,
-  NEWEST_STATE_VERSION,
   type ProgressRecord,
   type StateVersion,
 } from "./changelog.ts";
@@ -54,7 +51,7 @@ export interface Yielded {
  *   T5 decide by the last progress whether the state is whole, and restore it
  *   T6 the caller seeks to `nextOffset` and resumes: never from the group's offsets
  *
- * Throws the refusal of T1 or T5, or the broker's error; the producer is closed then.
+ * Throws the refusal of T1 or T5, the broker's error, or the reason of `stop`; the producer is closed then.
  */
 export async function takeOver(
   binding: StageBinding,
@@ -63,7 +60,7 @@ export async function takeOver(
   me: Claimant & { readonly incarnation: string },
   admin: Admin,
   time: TaskTime,
-  signal: AbortSignal,
+  stop: AbortSignal,
 ): Promise<Ownership | Yielded> {
   const { broker, env } = options;
   const step = (name: TaskStep) => options.onStep?.(task, name);
@@ -71,15 +68,18 @@ export async function takeOver(
   const { partition } = task;
   const where = taskIdText(task);
   const reader = broker.reader();
+  // A waiting fetch ends with its connection, so that a stop does not wait for the broker.
+  const leave = () => void reader.close();
+  stop.addEventListener("abort", leave, { once: true });
   let producer: TxnProducer | undefined;
   try {
     step("T1");
-    const may = decideClaim(where, await readTail(reader, admin, changelog, partition), me);
+    const may = decideClaim(where, await readTail(reader, admin, changelog, partition, stop), me);
     if (may.action === "refuse") throw may.error;
     if (may.action === "yield") return { yieldedTo: may.to };
     const version = options.stateVersion ?? may.version;
 
-    signal.throwIfAborted(); // whoever is about to leave must not fence who comes after it
+    stop.throwIfAborted(); // whoever is about to leave must not fence who comes after it
     step("T2");
     producer = broker.producer(transactionalIdFor(env, task));
     await producer.init();
@@ -89,7 +89,7 @@ export async function takeOver(
     await producer.send([{ topic: changelog, partition, key: CLAIM, value, timestampMs: time.wallMs() }]);
     await producer.commit();
 
-    const restored = await restore(reader, admin, changelog, partition, step);
+    const restored = await restore(reader, admin, changelog, partition, step, stop);
 
     step("T5");
     const [log, partitions, topicId] = await Promise.all([
@@ -110,6 +110,7 @@ export async function takeOver(
     await producer?.close();
     throw error;
   } finally {
+    stop.removeEventListener("abort", leave);
     await reader.close();
   }
 }
@@ -121,6 +122,7 @@ async function restore(
   topic: TopicName,
   partition: number,
   step: (name: TaskStep) => void,
+  stop: AbortSignal,
 ): Promise<RestoredState> {
   step("T3");
   const { startOffset, endOffset } = await admin.offsets(topic, partition, "read_uncommitted");
@@ -128,7 +130,7 @@ async function restore(
   const fold = new ChangelogFold();
   restoring++;
   try {
-    await read(reader, topic, partition, startOffset, endOffset, fold);
+    await read(reader, topic, partition, startOffset, endOffset, fold, stop);
   } finally {
     restoring--;
   }
@@ -142,8 +144,9 @@ async function read(
   from: number,
   to: number,
   fold: ChangelogFold,
+  stop: AbortSignal,
 ): Promise<void> {
-  for (let position = from; position < to; ) {
+  for (let position = from; position < to; stop.throwIfAborted()) {
     const maxBytes = Math.max(MIN_FETCH_BYTES, Math.floor(RESTORE_BYTES / Math.max(1, restoring)));
     const batch = await reader.fetch(topic, partition, position, { maxBytes, maxWaitMs: WAIT_MS });
     fold.add(batch.records);
@@ -157,12 +160,13 @@ async function readTail(
   admin: Admin,
   topic: TopicName,
   partition: number,
+  stop: AbortSignal,
 ): Promise<ChangelogTail> {
   const { startOffset, endOffset } = await admin.offsets(topic, partition, "read_committed");
   for (let span = TAIL_OFFSETS; ; span *= 20) {
     const from = Math.max(startOffset, endOffset - span);
     const fold = new ChangelogFold(false);
-    await read(reader, topic, partition, from, endOffset, fold);
+    await read(reader, topic, partition, from, endOffset, fold, stop);
     if (fold.result.progress) return fold.result;
     if (from > startOffset) continue;
     // Nothing readable is not nothing written: the end of `weir init`'s transaction may be on its way.
@@ -215,27 +219,4 @@ function restoreProcessor(where: string, processor: AnyProcessor, restored: Rest
     );
   }
   return processor;
-}
-
-/** Writes the genesis record where there is none and nothing else either. Part of `weir init`. */
-export async function initialiseChangelog(
-  broker: Broker,
-  admin: Admin,
-  env: string,
-  task: TaskId,
-  version: StateVersion = NEWEST_STATE_VERSION,
-): Promise<boolean> {
-  const topic = changelogTopicFor(task.stage);
-  const { endOffset } = await admin.offsets(topic, task.partition, "read_uncommitted");
-  if (endOffset > 0) return false;
-  const producer = broker.producer(transactionalIdFor(env, task));
-  try {
-    await producer.init();
-    const value = genesisValue(version);
-    await producer.send([{ topic, partition: task.partition, key: GENESIS, value, timestampMs: Date.now() }]);
-    await producer.commit();
-    return true;
-  } finally {
-    await producer.close();
-  }
 }

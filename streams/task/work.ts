@@ -58,7 +58,7 @@ export class Work {
     this.#next = this.position;
     this.#reader = options.broker.reader();
     // A waiting fetch ends with its connection, so that a stop does not wait for the broker.
-    stop.addEventListener("abort", () => void this.#reader.close(), { once: true });
+    stop.addEventListener("abort", this.#leave, { once: true });
   }
 
   get transactions(): number {
@@ -89,7 +89,10 @@ export class Work {
     await this.#pending?.catch(() => undefined);
   }
 
+  readonly #leave = () => void this.#reader.close();
+
   async close(): Promise<void> {
+    this.#stop.removeEventListener("abort", this.#leave);
     await this.#reader.close();
   }
 

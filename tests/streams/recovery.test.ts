@@ -152,6 +152,27 @@ describe("two owners", () => {
   });
 });
 
+test("a stop in the middle of a restore ends it at once, and the next owner finds everything", async () => {
+  const world = await World.initialised();
+  world.feed(20);
+  await through(world, world.task(), 20);
+  const process = world.broker.process("leaver");
+  const { steps, onStep } = noted();
+  const leaver = world.task({ process, more: { onStep } });
+  // Each fetch of the state takes a minute from now on; a stop must not wait for the rest of it.
+  process.faultOf = (call) =>
+    call === "fetch" && steps.includes("T4") ? { kind: "delay-reply", ms: 60_000 } : undefined;
+  const running = leaver.run();
+  await world.until(() => steps.includes("T4"));
+  leaver.stop();
+  await world.done(running, 61_000);
+  expect(steps).not.toContain("T5");
+  expect(leaver.status().state).toBe("stopped");
+  world.feed(10);
+  await through(world, world.task(), 30);
+  expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
+});
+
 describe("failures on the way in", () => {
   interface Reply {
     readonly doubled: readonly number[];

@@ -263,6 +263,12 @@ describe("a stage on a real broker", () => {
     await kafkajsAdmin.deleteTopics({ topics: [changelog] });
     await createAnew(changelog);
     expect(await refusal()).toMatch(/^STATE_INCOMPLETE .*empty/);
+    const groupId = `${world.options.env}.${world.binding.stage}`;
+    await kafkajsAdmin.setOffsets({ groupId, topic: world.input, partitions: [{ partition: 1, offset: "20" }] });
+    await expect(initialiseStage(world.binding, PARTITIONS, world.options)).rejects.toMatchObject({
+      code: "STATE_INCOMPLETE",
+      message: expect.stringContaining("has read"),
+    });
     expectExactlyOnce(await read(world.output), upTo(40));
     await world.close();
   });

@@ -1,10 +1,10 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FAILED, type ScoreCall } from "../../processors/index.ts";
-import { loadModels, Models, modelsIn, readModel, TritonClient, TritonScorer } from "../../triton/index.ts";
+import { loadModels, Models, readModel, TritonClient, TritonScorer } from "../../triton/index.ts";
 import { FaultServer, grpcError, reply, sums } from "./fault-server.ts";
 
 const fixtures = new URL("fixtures/repository/", import.meta.url).pathname;
@@ -194,13 +194,23 @@ describe("loading models", () => {
     expect(server.calls).toEqual([]);
   });
 
-  test("means all models of the repository that have a manifest; without any the repository is refused", () => {
+  test("a version published later becomes known when it is asked for, if it is whole", async () => {
     const copy = mkdtempSync(join(tmpdir(), "weir-models-"));
     try {
-      expect(() => modelsIn(copy)).toThrow(expect.objectContaining({ code: "MODEL_UNKNOWN" }));
-      cpSync(fixtures, copy, { recursive: true });
-      mkdirSync(join(copy, "foreign", "1"), { recursive: true });
-      expect(modelsIn(copy)).toEqual(["catboost_anomaly", "isolation_forest", "xgboost_anomaly"]);
+      cpSync(join(fixtures, name, "1"), join(copy, name, "1"), { recursive: true });
+      server.handlers.ModelMetadata = () => metadata(["1"]);
+      const loaded = await load(copy);
+      expect([loaded.learn(name, "1"), loaded.learn(name, "2"), loaded.learn("../models", "1")]).toEqual([
+        true,
+        false,
+        false,
+      ]);
+      cpSync(join(fixtures, name, "2"), join(copy, name, "2"), { recursive: true });
+      writeFileSync(join(copy, name, "2", "golden.json"), "{}");
+      expect(loaded.learn(name, "2")).toBe(false);
+      cpSync(join(fixtures, name, "2", "golden.json"), join(copy, name, "2", "golden.json"));
+      expect(loaded.learn(name, "2")).toBe(true);
+      expect(loaded.get(name, "2")!.columns).toEqual(model.manifest.columns);
     } finally {
       rmSync(copy, { recursive: true });
     }
