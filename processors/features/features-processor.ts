@@ -53,7 +53,7 @@ interface TimeState {
 }
 
 export interface FeaturesProcessor extends Processor<LogBatch> {
-  /** Events kept as log lines although something was wrong with them, by flaw, since this instance was made. */
+  /** Events that were kept although something was wrong with them, by flaw, since this instance was made. */
   readonly flaws: ReadonlyMap<string, number>;
 }
 
@@ -200,10 +200,10 @@ class Features implements FeaturesProcessor {
     }
     values[own + EVENTS]! += 1;
 
+    if (parsed.flaw) this.flaws.set(parsed.flaw, (this.flaws.get(parsed.flaw) ?? 0) + 1);
     if (parsed.kind === "log") {
       if (!continues)
         for (const signal of this.#set.levelSignals[parsed.level]) values[base + signal * layout.cell + COUNT]! += 1;
-      if (parsed.flaw) this.flaws.set(parsed.flaw, (this.flaws.get(parsed.flaw) ?? 0) + 1);
       return;
     }
     for (const sample of parsed.samples) {

@@ -1,6 +1,6 @@
 import { failureLevel, headLevel, levelOfWord } from "./levels.ts";
 import type { TextLine } from "./text-log.ts";
-import type { Level } from "./types.ts";
+import { type Flawed, isObject, type JsonObject, type Level } from "./types.ts";
 
 /** Node.js and .NET: stamp, request id, level, text; Python: level in brackets, stamp, request id, text. */
 const tabbed = /^\S{10,40}\t\S{1,64}\t([A-Za-z]{3,11})\t/;
@@ -43,6 +43,7 @@ function readPlatformLine(line: string): TextLine {
   if (!reports) return { source: "function", level: "info", message: line };
   const metadata: Record<string, unknown> = {};
   let level: Level = "info";
+  let flaw: Flawed = {};
   for (const part of line.split("\t", MAX_REPORT_FIELDS)) {
     const colon = part.indexOf(": ");
     const label = part.slice(0, colon).replace(/^(?:INIT_)?REPORT /, "");
@@ -50,7 +51,8 @@ function readPlatformLine(line: string): TextLine {
     const field = reportFields.get(label);
     if (field) {
       const number = Number.parseFloat(value);
-      if (Number.isFinite(number)) metadata[field] = number;
+      if (number >= 0) metadata[field] = number;
+      else flaw = { flaw: "lambda_shape", flawAt: label };
     } else if (label === "RequestId") metadata.requestId = value;
     else if (label === "Error Type") metadata.errorType = value;
     else if (label === "Status") {
@@ -58,5 +60,35 @@ function readPlatformLine(line: string): TextLine {
       if (value === "error" || value === "timeout" || value === "failure") level = "error";
     }
   }
-  return { source: "function", level, message: line, metadata };
+  // A report that reports nothing was cut off.
+  if (Object.keys(metadata).length === 0 && !flaw.flaw) flaw = { flaw: "lambda_shape", flawAt: "report" };
+  return { source: "function", level, message: line, metadata, ...flaw };
+}
+
+/** Members of a platform event's metrics, in milliseconds or megabytes. */
+const platformMetrics = [
+  "durationMs",
+  "billedDurationMs",
+  "initDurationMs",
+  "restoreDurationMs",
+  "memorySizeMB",
+  "maxMemoryUsedMB",
+] as const;
+
+/** Where an event of Lambda's platform is not as its API describes it; undefined: nowhere, or it is none. */
+export function platformFault({ type, record }: JsonObject): string | undefined {
+  if (typeof type !== "string" || !type.startsWith("platform.")) return undefined;
+  if (type === "platform.fault" && typeof record === "string") return undefined;
+  if (!isObject(record)) return "record";
+  const { requestId, status, metrics } = record;
+  if (requestId !== undefined && typeof requestId !== "string") return "record.requestId";
+  if (status !== undefined && typeof status !== "string") return "record.status";
+  if (type === "platform.logsDropped" && typeof record.droppedRecords !== "number") return "record.droppedRecords";
+  if (metrics === undefined) return type === "platform.report" && status === "success" ? "record.metrics" : undefined;
+  if (!isObject(metrics)) return "record.metrics";
+  const odd = platformMetrics.find((name) => {
+    const value = metrics[name];
+    return value !== undefined && !(typeof value === "number" && value >= 0);
+  });
+  return odd === undefined ? undefined : `record.metrics.${odd}`;
 }

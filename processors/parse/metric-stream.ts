@@ -16,8 +16,11 @@ export function readMetricStream(document: JsonObject): FoundMetrics | string {
   if (typeof namespace !== "string") return "namespace";
   if (!isObject(dimensions)) return "dimensions";
   if (!isObject(value)) return "value";
+  const odd = Object.keys(dimensions).find((key) => typeof dimensions[key] !== "string");
+  if (odd !== undefined) return `dimensions.${odd.slice(0, 64)}`;
+  if (unit !== undefined && unit !== null && typeof unit !== "string") return "unit";
   const values = fromSummary(value.min, value.max, value.sum, value.count);
-  if (values === null) return "value";
+  if (typeof values === "string") return `value.${values}`;
   const named = entityDimensions.find((key) => typeof dimensions[key] === "string");
   const first = Object.values(dimensions).find((v) => typeof v === "string");
   return {

@@ -1,18 +1,11 @@
 import { claimsEmbeddedMetrics, readEmbeddedMetrics } from "./emf.ts";
+import { jsonFault } from "./json-fault.ts";
 import { jsonLevel, jsonMessage } from "./json-log.ts";
+import { platformFault } from "./lambda.ts";
 import { claimsMetricStream, readMetricStream } from "./metric-stream.ts";
 import { claimsOsMetrics, readOsMetrics } from "./os-metrics.ts";
 import { readText } from "./text-log.ts";
-import {
-  type Flawed,
-  type FoundMetrics,
-  isObject,
-  type JsonObject,
-  type LogLine,
-  type LogSource,
-  type ParsedEvent,
-  type ParseFlaw,
-} from "./types.ts";
+import type { Flawed, FoundMetrics, JsonObject, LogLine, LogSource, ParsedEvent, ParseFlaw } from "./types.ts";
 
 /** CloudWatch takes events of at most 1 MiB. What is longer is not looked into beyond its head. */
 export const MAX_MESSAGE_LENGTH = 1_048_576;
@@ -35,7 +28,7 @@ export function parseEvent(group: string, stream: string, message: string, times
   const parsed = read(group, stream, message, timestampMs);
   if (parsed.flaw) return parsed;
   const flaw = flawOf(message, timestampMs);
-  return flaw ? { ...parsed, flaw } : parsed;
+  return flaw ? { ...parsed, ...flaw } : parsed;
 }
 
 function read(group: string, stream: string, message: string, timestampMs: number): ParsedEvent {
@@ -47,9 +40,9 @@ function read(group: string, stream: string, message: string, timestampMs: numbe
   const documentAt = jsonStart(source, message);
   if (documentAt < 0) return { kind: "log", timestampMs, ...readText(source, message) };
   const document = parseObject(documentAt === 0 ? message : message.slice(documentAt));
-  if (typeof document === "string") {
+  if (document instanceof Refused) {
     // A text before the brace makes it no document's fault that there is none.
-    const flaw: Flawed = beginsWithBrace(message, documentAt) ? { flaw: document } : {};
+    const flaw: Flawed = beginsWithBrace(message, documentAt) ? document.why : {};
     return { kind: "log", timestampMs, ...readText(source, message), ...flaw };
   }
   const found = readMetrics(document, stream);
@@ -81,6 +74,7 @@ function readDocument(
   timestampMs: number,
   flaw: Flawed | undefined,
 ): LogLine {
+  const oddAt = source === "function" && !flaw ? platformFault(document) : undefined;
   return {
     kind: "log",
     timestampMs,
@@ -89,6 +83,7 @@ function readDocument(
     message: jsonMessage(document, message),
     metadata: document,
     ...flaw,
+    ...(oddAt !== undefined && { flaw: "lambda_shape" as const, flawAt: oddAt }),
   };
 }
 
@@ -123,14 +118,22 @@ function beginsWithBrace(message: string, documentAt: number): boolean {
   return true;
 }
 
-function parseObject(text: string): JsonObject | ParseFlaw {
+/** A class, for a document may have any member. */
+class Refused {
+  readonly why: Flawed;
+  constructor(why: Flawed) {
+    this.why = why;
+  }
+}
+
+function parseObject(text: string): JsonObject | Refused {
   // Each level takes two characters at least.
-  if (text.length > 2 * MAX_DEPTH && isTooDeep(text)) return "json_too_deep";
+  if (text.length > 2 * MAX_DEPTH && isTooDeep(text)) return new Refused({ flaw: "json_too_deep" });
   try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : "json_broken";
-  } catch {
-    return "json_broken";
+    // It begins with a brace.
+    return JSON.parse(text) as JsonObject;
+  } catch (error) {
+    return new Refused({ flaw: "json_broken", flawAt: jsonFault((error as Error).message) });
   }
 }
 
@@ -149,8 +152,21 @@ function isTooDeep(text: string): boolean {
 }
 
 /** What is odd about an event whatever its format. */
-function flawOf(message: string, timestampMs: number): ParseFlaw | undefined {
-  if (!Number.isInteger(timestampMs) || timestampMs < MIN_TIME_MS || timestampMs >= MAX_TIME_MS) return "time_range";
-  if (message.includes("\u0000")) return "nul_bytes";
-  return message.includes("\ufffd") ? "not_utf8" : undefined;
+function flawOf(message: string, timestampMs: number): Flawed | undefined {
+  if (!isTime(timestampMs)) return { flaw: "time_range", flawAt: timeFault(timestampMs) };
+  if (message.includes("\u0000")) return { flaw: "nul_bytes" };
+  return message.includes("\ufffd") ? { flaw: "not_utf8" } : undefined;
+}
+
+const isTime = (ms: number): boolean => Number.isInteger(ms) && ms >= MIN_TIME_MS && ms < MAX_TIME_MS;
+
+/** The likeliest reason first: another unit. */
+function timeFault(ms: number): string {
+  if (!Number.isFinite(ms)) return "no number";
+  if (isTime(ms * 1_000)) return "seconds";
+  if (isTime(Math.floor(ms / 1_000))) return "microseconds";
+  if (isTime(Math.floor(ms / 1_000_000))) return "nanoseconds";
+  if (!Number.isInteger(ms)) return "fraction";
+  if (ms < 0) return "negative";
+  return ms < MIN_TIME_MS ? "before 2000" : "after 2099";
 }

@@ -13,6 +13,9 @@ const head =
 const prefix =
   /^[^:]{13}:\d\d:\d\d(?:\.\d{1,6})? [A-Z+\-\d]{1,10}:([^\s(:]{0,255})(?:\(\d{1,5}\))?:([^@:]{0,63})@([^:]{0,63}):\[(\d{1,10})\]:(?:\d{1,10}:([\dA-Z]{5}):)?/;
 
+/** The stamp that every line of the server begins with, and a zone: other logs of a database have a `T` or none. */
+const stamped = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? [A-Z+-]/;
+
 const duration = /^duration: (\d{1,12}(?:\.\d{1,6})?) ms\b/;
 
 export const looksLikePostgres = (line: string): boolean =>
@@ -25,7 +28,10 @@ export const looksLikePostgres = (line: string): boolean =>
 export function readPostgres(line: string): TextLine {
   if (line.charCodeAt(0) === 0x09) return { source: "database", level: "info", message: line };
   const found = head.exec(line);
-  if (!found) return { source: "database", level: headLevel(line) ?? "info", message: line };
+  if (!found) {
+    const flaw = stamped.test(line) ? ({ flaw: "postgres_shape", flawAt: "severity" } as const) : {};
+    return { source: "database", level: headLevel(line) ?? "info", message: line, ...flaw };
+  }
   const severity = found[1]!;
   const message = line.slice(found[0].length);
   const metadata: Record<string, unknown> = { severity };
@@ -38,9 +44,13 @@ export function readPostgres(line: string): TextLine {
     metadata.processId = Number(processId);
     if (sqlState) metadata.sqlState = sqlState;
   }
-  const took = severity === "LOG" && message.startsWith("duration: ") ? duration.exec(message) : null;
-  if (took) metadata.durationMs = Number(took[1]);
-  return { source: "database", level: levelOf(severity), message, metadata };
+  const level = levelOf(severity);
+  if (severity === "LOG" && message.startsWith("duration: ")) {
+    const took = duration.exec(message);
+    if (!took) return { source: "database", level, message, metadata, flaw: "postgres_shape", flawAt: "duration" };
+    metadata.durationMs = Number(took[1]);
+  }
+  return { source: "database", level, message, metadata };
 }
 
 function levelOf(severity: string): Level {

@@ -24,7 +24,10 @@ export function readSyslog(line: string): TextLine {
   const structured = line.charCodeAt(0) === 0x3c ? head5424.exec(line) : null;
   if (structured) return read5424(line, structured);
   const found = head.exec(line);
-  if (!found) return { source: "system", level: headLevel(line) ?? failureLevel(line), message: line };
+  if (!found) {
+    const level = headLevel(line) ?? failureLevel(line);
+    return { source: "system", level, message: line, ...headerFlaw(line) };
+  }
   const [whole, priority, host, program, processId] = found;
   const message = line.slice(whole.length);
   let level: Level;
@@ -47,7 +50,7 @@ function read5424(line: string, found: RegExpExecArray): TextLine {
   if (line.charCodeAt(at) === 0x2d) at++;
   else {
     const end = structuredDataEnd(line, at);
-    if (end < 0) flaw = { flaw: "syslog_shape", flawAt: "structured data" };
+    if (typeof end === "string") flaw = { flaw: "syslog_shape", flawAt: end };
     else {
       metadata.structuredData = line.slice(at, end);
       at = end;
@@ -58,14 +61,24 @@ function read5424(line: string, found: RegExpExecArray): TextLine {
   return { source: "system", level, message: line.slice(at), metadata, ...flaw };
 }
 
+/** A line that begins with a priority wants to be syslog. */
+const begun = /^<\d{1,9}>(\d{0,2} (?:-|\d))?/;
+
+function headerFlaw(line: string): Flawed {
+  const found = line.charCodeAt(0) === 0x3c ? begun.exec(line) : null;
+  return found ? { flaw: "syslog_shape", flawAt: found[1] === undefined ? "header" : "header of RFC 5424" } : {};
+}
+
 function priorityFlaw(priority: string | undefined): Flawed {
   return priority !== undefined && Number(priority) > MAX_PRIORITY ? { flaw: "syslog_shape", flawAt: "priority" } : {};
 }
 
-/** Where the elements `[id name="value" …]` end, or −1. A bracket or quote in a value stands behind a backslash. */
-function structuredDataEnd(line: string, from: number): number {
+/** Where the elements `[id name="value" …]` end, or what is wrong. A bracket or quote in a value stands behind a backslash. */
+function structuredDataEnd(line: string, from: number): number | string {
   let at = from;
   while (line.charCodeAt(at) === 0x5b) {
+    const id = line.charCodeAt(at + 1);
+    if (id === 0x5d || id === 0x20 || id === 0x22) return "id of structured data";
     let quoted = false;
     for (at++; at < line.length; at++) {
       const c = line.charCodeAt(at);
@@ -73,7 +86,7 @@ function structuredDataEnd(line: string, from: number): number {
       else if (c === 0x22) quoted = !quoted;
       else if (c === 0x5d && !quoted) break;
     }
-    if (at >= line.length) return -1;
+    if (at >= line.length) return quoted ? "value in structured data" : "structured data";
     at++;
   }
   return at;

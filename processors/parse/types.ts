@@ -7,7 +7,7 @@ export type LogSource = "system" | "database" | "function" | "api" | "applicatio
 
 /**
  * What is odd about an event, as a code. A reader that refuses an event leaves it a log line with the code of its
- * format, so nothing is lost; the codes after the first five mark text that was read all the same.
+ * format, so nothing is lost; the codes after the first five, and `os_metrics_shape` on metrics, mark what was read all the same.
  */
 export const parseFlaws = [
   /** A document in the embedded metric format that breaks its specification. */
@@ -22,8 +22,12 @@ export const parseFlaws = [
   "json_too_deep",
   /** Longer than CloudWatch lets an event be: only its head was read. */
   "too_long",
-  /** A priority above 191, or structured data that does not end. */
+  /** A priority above 191, a header that is none, structured data that do not end. */
   "syslog_shape",
+  /** A line of the server without a severity, or a duration that is none. */
+  "postgres_shape",
+  /** A line or event of Lambda's platform without what it must hold. */
+  "lambda_shape",
   /** Holds NUL, as text in UTF-16 does that was read as UTF-8. */
   "nul_bytes",
   /** Holds U+FFFD: bytes that were not UTF-8 when the text was made of them. */
@@ -73,7 +77,7 @@ export type ParsedEvent = LogLine | MetricSamples;
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** What a reader of metric documents found; a text instead says where the document is wrong. */
-export interface FoundMetrics {
+export interface FoundMetrics extends Flawed {
   readonly entity: string | null;
   readonly samples: MetricSample[];
 }
