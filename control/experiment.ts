@@ -139,7 +139,8 @@ export function look(running: Running, tally: VersionTally, version: number, now
     ladderFacts(tally, ladder.stepStartedMs, alerts, plan === null),
     nowMs,
   );
-  const { action, reasons, state, shared } = climbed.outcome;
+  const { action, state, shared, inconclusive } = climbed.outcome;
+  const reasons = [...climbed.outcome.reasons, ...(inconclusive ? ["inconclusive"] : [])];
   const again = { ...running, nextLookMs: nextMinute(nowMs) };
   if (action === "rollback") {
     const all = shared ? [...reasons, "champion-too"] : reasons;

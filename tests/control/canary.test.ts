@@ -31,6 +31,7 @@ test("each step's rows are counted anew: no step ends below 1,000 of its own", (
   l.startCanary();
   l.minutes(25, fleet(300));
   expect(l.arms).toBe("a/1 90, a/2 10");
+  expect(l.decisions.at(-1), "people should know").toMatchObject({ action: "hold", reasons: ["rows", "inconclusive"] });
   for (let i = 0; i < 300 && changes(l).length < 3; i++) l.minute(fleet(300));
   const rowsAt = changes(l)
     .slice(1)
