@@ -129,6 +129,21 @@ export const options = {
   llmKey: text("WEIR_LLM_API_KEY", "Its key.", "none", true),
   httpPort: whole("WEIR_HTTP_PORT", "Port of /healthz and /metrics; 0: any free one.", 0, 0, 65_535),
   httpHost: text("WEIR_HTTP_HOST", "Address /healthz and /metrics listen on.", "127.0.0.1"),
+  apiPort: whole("WEIR_API_PORT", "Port of the HTTP interface; 0: any free one.", 8080, 0, 65_535),
+  apiHost: text("WEIR_API_HOST", "Address the HTTP interface listens on.", "127.0.0.1"),
+  apiTokens: {
+    ...text("WEIR_API_TOKENS", "Tokens of its callers, separated by commas.", undefined, true),
+    parse: (value: string) => (value.split(",").every((t) => /^[\x21-\x7e]{16,512}$/.test(t)) ? value : undefined),
+    rule: "tokens of 16 to 512 visible characters, separated by commas",
+  },
+  apiArm: oneOf(
+    "WEIR_API_ARM",
+    "Which arm it scores with: by the entity's hash, or always the first or second because callers were spread before.",
+    "entity",
+    "entity",
+    "first",
+    "second",
+  ),
 } as const;
 
 export type OptionName = keyof typeof options;

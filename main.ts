@@ -68,7 +68,7 @@ program
 program
   .command("run")
   .description("one or several roles, against your own services or the local stack; a Kafka group shares out the work")
-  .argument("<role...>", "bridge, features, score, incidents, control, explain, lake, or all")
+  .argument("<role...>", "bridge, features, score, incidents, control, explain, lake, api, or all stages")
   .option("--processes <n>", "run on so many cores: a parent and n children that share its partitions", whole(1, 256))
   .option("--ordinal <i>", "a fixed share instead of a Kafka group: every n-th partition from i on", whole(0, 255))
   .option("--of <n>", "with --ordinal: how many processes share the partitions", whole(1, 256))

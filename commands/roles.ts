@@ -33,6 +33,7 @@ export const roles = {
     stages: [stages.explain],
     load: () => import("./roles/explain.ts"),
   },
+  api: { needs: ["tritonGrpc", "modelRepository", "apiTokens"], stages: [], load: () => import("./roles/api.ts") },
   lake: { needs: ["s3Bucket"], stages: [stages.lakeFeatures, stages.lakeRaw], load: () => import("./roles/lake.ts") },
 } as const satisfies Record<string, RoleDefinition>;
 
@@ -44,6 +45,8 @@ interface RoleDefinition {
 
 export type Role = keyof typeof roles;
 export const roleNames = Object.keys(roles) as Role[];
+/** What `all` and `weir start` mean: the roles that run stages. */
+export const stageRoles = roleNames.filter((role) => roles[role].stages.length > 0);
 
 export interface RoleContext {
   readonly config: Config;

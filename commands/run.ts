@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { type Config, readConfig } from "../config.ts";
 import { type Runnable, WeirError } from "../streams/index.ts";
 import { brokerOf } from "./clients.ts";
-import { createRole, type Role, roleNames, roles } from "./roles.ts";
+import { createRole, type Role, roleNames, roles, stageRoles } from "./roles.ts";
 import { fixedSharing, groupSharing, type Sharing } from "./sharing.ts";
 
 /** Options from the environment, filled in from the local stack where no brokers of one's own are named. */
@@ -74,7 +74,7 @@ async function runChild(wanted: readonly Role[], config: Config): Promise<number
 }
 
 function rolesNamed(names: readonly string[]): readonly Role[] {
-  const wanted = names.includes("all") ? roleNames : (names as Role[]);
+  const wanted = names.includes("all") ? stageRoles : (names as Role[]);
   const unknown = wanted.filter((name) => !roleNames.includes(name));
   if (unknown.length > 0)
     throw new WeirError(

@@ -26,7 +26,7 @@ import { connectCodecs, initialise } from "./init.ts";
 import { localOptions, rememberLocal } from "./local-options.ts";
 import { ensureModels } from "./models.ts";
 import { isTexting } from "./roles/explain.ts";
-import { createRole, roleNames } from "./roles.ts";
+import { createRole, stageRoles } from "./roles.ts";
 import { publishRouting } from "./routing.ts";
 import { prepareScenario, type Scenario, type ScenarioOptions } from "./scenario.ts";
 import { fixedSharing } from "./sharing.ts";
@@ -133,7 +133,7 @@ async function startPipeline(
   progress.begin("stages");
   const sharing = fixedSharing(config.partitions, 0, 1);
   const runnables = (
-    await Promise.all(roleNames.map((role) => createRole(role, { config, broker, codecs, sharing, log })))
+    await Promise.all(stageRoles.map((role) => createRole(role, { config, broker, codecs, sharing, log })))
   ).flat();
   closing.push(() => Promise.all(runnables.map((r) => r.stop())));
   await Promise.race([Promise.all(runnables.map((r) => r.start())), ...runnables.map((r) => r.failed)]);

@@ -12,6 +12,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   explainer: ["schemas", "streams", "processors"],
   trainer: ["schemas", "streams", "processors"],
   control: ["schemas", "streams", "processors", "triton", "trainer"],
+  edge: ["schemas", "streams", "processors", "triton"],
   ops: ["schemas", "streams", "processors"],
   local: ["schemas", "streams", "processors"],
 };
