@@ -1,5 +1,6 @@
 import type { Codecs, DeadLetter, LogBatch, ShardCheckpoint, SourceSign } from "../../schemas/index.ts";
 import { type ProducerRecord, partitionFor, type TopicName } from "../../streams/index.ts";
+import { logBatchEncoder } from "./log-batch-encoder.ts";
 import { sourceIdOf } from "./names.ts";
 import type { Piece } from "./to-log-batches.ts";
 
@@ -30,9 +31,11 @@ export class Wire {
   readonly topics: BridgeTopics;
   readonly partitions: { readonly logsRaw: number; readonly checkpoints: number; readonly dead: number };
   #codecs: BridgeCodecs;
+  #encodeLog: (batch: LogBatch) => Buffer;
 
   constructor(codecs: BridgeCodecs, topics: BridgeTopics, partitions: Wire["partitions"]) {
     this.#codecs = codecs;
+    this.#encodeLog = logBatchEncoder((batch) => codecs.encode(topics.logsRaw, batch));
     this.topics = topics;
     this.partitions = partitions;
   }
@@ -43,7 +46,7 @@ export class Wire {
 
   sign(sign: Sign): ProducerRecord[] {
     const value: LogBatch = { ...sign, account: "", logGroup: "", logStream: "", entity: "", events: [] };
-    const bytes = this.#codecs.encode(this.topics.logsRaw, value);
+    const bytes = this.#encodeLog(value);
     return Array.from({ length: this.partitions.logsRaw }, (_, partition) => ({
       topic: this.topics.logsRaw,
       partition,
@@ -88,7 +91,7 @@ export class Wire {
 
   #log(batch: LogBatch, partition: number): ProducerRecord {
     const newest = batch.events.reduce((max, e) => Math.max(max, e.timestampMs), 0);
-    const value = this.#codecs.encode(this.topics.logsRaw, batch);
+    const value = this.#encodeLog(batch);
     return { topic: this.topics.logsRaw, partition, key: batch.entity, value, timestampMs: newest };
   }
 

@@ -1,3 +1,5 @@
+// First of all: kafkajs keeps what it finds when it is loaded.
+import "./produce-request.ts";
 import { createRequire } from "node:module";
 import { Kafka, type KafkaConfig, logLevel, type Producer } from "kafkajs";
 
