@@ -1,21 +1,27 @@
 import { readFileSync } from "node:fs";
-import type { SASLOptions } from "kafkajs";
 import type { Config } from "../config.ts";
 import { compileFeatureSet, type FeatureSet, featureSetFromMetrics, loadFeatureSet } from "../processors/index.ts";
-import { type Broker, connectBroker, type Groups, WeirError } from "../streams/index.ts";
+import { type Broker, connectBroker, type Groups, type Sasl, WeirError } from "../streams/index.ts";
 
 /** Clients of the outside, built from options. Nothing connects before it is used. */
 export function brokerOf(config: Config): Broker & Groups {
-  const { kafkaBrokers, kafkaTls, kafkaUser, kafkaPassword } = config;
-  const sasl: SASLOptions | undefined = kafkaUser
-    ? { mechanism: "scram-sha-512", username: kafkaUser, password: kafkaPassword }
-    : undefined;
+  const sasl = saslOf(config);
   return connectBroker({
-    brokers: kafkaBrokers.split(",").map((b) => b.trim()),
+    brokers: config.kafkaBrokers.split(",").map((b) => b.trim()),
     clientId: `weir-${config.env}`,
-    ssl: kafkaTls === "on",
+    tls: config.kafkaTls === "on",
+    ...(config.kafkaCa !== "" && { caFile: config.kafkaCa }),
     ...(sasl && { sasl }),
   });
+}
+
+function saslOf({ kafkaSasl, kafkaUser, kafkaPassword, awsRegion }: Config): Sasl | undefined {
+  if (kafkaSasl === "aws-msk-iam") {
+    // The AWS code is loaded by whoever needs it only.
+    const credentials = async () => await (await import("./aws-clients.ts")).credentialsOf(awsRegion);
+    return { mechanism: kafkaSasl, region: awsRegion, credentials };
+  }
+  return kafkaUser === "" ? undefined : { mechanism: kafkaSasl, username: kafkaUser, password: kafkaPassword };
 }
 
 /** A built-in set by name, or a JSON file: a definition, or `{name, metrics, hopMinutes}` for any named metrics. */

@@ -24,6 +24,7 @@ const components = [
   "tests/local/stack.integration.test.ts",
   "tests/streams/broker.test.ts",
   "tests/streams/group.test.ts",
+  "tests/streams/kafka-interop.test.ts",
   "tests/streams/scaling.test.ts",
   "tests/streams/task.test.ts",
   "tests/trainer/failures.test.ts",

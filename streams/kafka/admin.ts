@@ -5,6 +5,7 @@ import type { TopicName } from "../names.ts";
 import type { Admin, Isolation, TopicSettings } from "../ports.ts";
 import type { KafkaClient, KafkaCluster } from "./kafkajs.ts";
 import { brokerError } from "./outcome.ts";
+import { topicIdRequest } from "./topic-id.ts";
 
 const RETRY_FOR_MS = 10_000;
 const RETRY_PAUSE_MS = 100;
@@ -61,6 +62,15 @@ export class KafkaAdmin implements Admin {
       const [answer] = await this.#admin.fetchOffsets({ groupId, topics: [topic] });
       const offset = Number(answer?.partitions.find((p) => p.partition === partition)?.offset ?? -1);
       return offset < 0 ? null : offset;
+    });
+  }
+
+  async topicId(topic: TopicName): Promise<string | null> {
+    return await this.#run(`Metadata of ${topic}`, async () => {
+      await this.#cluster.addTargetTopic(topic);
+      const { leader } = this.#cluster.findTopicPartitionMetadata(topic)[0]!;
+      const broker = await this.#cluster.findBroker({ nodeId: leader });
+      return await broker.connectionPool.send(topicIdRequest(topic));
     });
   }
 

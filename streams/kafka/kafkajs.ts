@@ -2,6 +2,7 @@
 import "./produce-request.ts";
 import { createRequire } from "node:module";
 import { Kafka, type KafkaConfig, logLevel, type Producer } from "kafkajs";
+import { type Security, securityOf } from "./security.ts";
 
 /**
  * The inside of kafkajs 2.2.4 that the ports need and its public surface does not give: fetching without a group,
@@ -17,6 +18,7 @@ export interface KafkaEncoder {
   writeInt32(value: number): KafkaEncoder;
   writeInt64(value: number): KafkaEncoder;
   writeString(value: string): KafkaEncoder;
+  writeBufferInternal(value: Buffer): void;
   writeArray(values: readonly unknown[]): KafkaEncoder;
 }
 export const encoder = (): KafkaEncoder => new Encoder();
@@ -80,17 +82,25 @@ export interface KafkaCluster {
  */
 const retry = { initialRetryTime: 5, multiplier: 1.3, factor: 0.2, maxRetryTime: 100, retries: 40 };
 
+export interface Connection extends Security {
+  /** host:port */
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+}
+
 /** One set of connection options; every reader and producer made from it has connections of its own. */
 export class KafkaClient {
   readonly kafka: Kafka;
   readonly #createCluster: (options: object) => KafkaCluster;
   readonly #logger: object;
 
-  constructor(config: Pick<KafkaConfig, "brokers" | "clientId" | "ssl" | "sasl">) {
+  constructor({ brokers, clientId, ...security }: Connection) {
     process.env.KAFKAJS_NO_PARTITIONER_WARNING = "1";
     // kafkajs logs each of its own retries as an error; what matters reaches the caller as an exception.
     this.kafka = new Kafka({
-      ...config,
+      brokers: [...brokers],
+      clientId,
+      ...securityOf(security),
       retry,
       connectionTimeout: 5_000,
       requestTimeout: 30_000,

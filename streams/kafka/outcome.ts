@@ -15,6 +15,12 @@ const fencedCodes = new Set<unknown>([47, 52, 90]);
  */
 const fatalCodes = new Set<unknown>([10, 24, 26, 23, 29, 30, 31, 35, 50, 53, 58, 81]);
 
+/** Certificates of the brokers that nobody we trust has signed, or for other names. */
+const tlsCodes = new Set<unknown>([
+  ...["DEPTH_ZERO_SELF_SIGNED_CERT", "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
+  ...["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID"],
+]);
+
 /** What a member of a group does about an answer of its coordinator. */
 export type GroupOutcome = "rejoin" | "lost" | "retry" | "fatal";
 
@@ -56,6 +62,12 @@ export function brokerError(error: unknown, what: string): WeirError {
       "Another process owns this task now, or the transaction timed out; the task looks who and acts.",
       options,
     );
+  }
+  if (inner.name === "KafkaJSSASLAuthenticationError" || tlsCodes.has(inner.code)) {
+    const [what, nextStep] = tlsCodes.has(inner.code)
+      ? ["TLS", "Name the authority behind the brokers' certificates: WEIR_KAFKA_CA."]
+      : ["SASL", "Check WEIR_KAFKA_SASL, user and password."];
+    return new WeirError(`KAFKA_${what}_REFUSED`, "fatal", text, nextStep!, options);
   }
   if (fatalCodes.has(inner.code)) {
     return new WeirError(

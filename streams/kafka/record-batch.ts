@@ -2,6 +2,7 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { decompressFrameSync } from "lz4-napi";
 import { WeirError } from "../errors.ts";
 import type { RawRecord } from "../ports.ts";
+import { unsnappy } from "./snappy.ts";
 
 /**
  * Record batches (magic 2) walked in place: https://kafka.apache.org/documentation/#recordbatch.
@@ -25,10 +26,14 @@ export interface DecodedBatches {
   readonly nextOffset: number;
 }
 
+/** What one batch may come to: a compressed one of the broker's usual 1 MB, at a ratio that no telemetry reaches. */
+const MAX_INFLATED_BYTES = 268_435_456;
+
 const inflate: Readonly<Record<number, (bytes: Buffer) => Buffer>> = {
-  1: (bytes) => gunzipSync(bytes),
+  1: (bytes) => gunzipSync(bytes, { maxOutputLength: MAX_INFLATED_BYTES }),
+  2: (bytes) => unsnappy(bytes, MAX_INFLATED_BYTES),
   3: (bytes) => decompressFrameSync(bytes),
-  4: (bytes) => zstdDecompressSync(bytes),
+  4: (bytes) => zstdDecompressSync(bytes, { maxOutputLength: MAX_INFLATED_BYTES }),
 };
 
 /**
@@ -102,7 +107,7 @@ function readRecords(
       "UNSUPPORTED_COMPRESSION",
       "fatal",
       `A record batch is compressed with codec ${codec}.`,
-      "Produce with zstd, lz4, gzip or none.",
+      "Produce with zstd, lz4, gzip, snappy or none.",
     );
   }
   const body = bytes.subarray(at + HEADER_BYTES, end);
