@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { deadTopicFor, type EffectProcessor, KeyValueStore, WeirError } from "../../streams/index.ts";
+import { type EffectProcessor, KeyValueStore, WeirError } from "../../streams/index.ts";
 import type { Task } from "../../streams/task/task.ts";
 import type { CallName } from "../../streams/testing/index.ts";
-import { changelog, input, output, RunningSum, upTo, World } from "./simulated-world.ts";
+import { changelog, dead, input, output, RunningSum, upTo, World } from "./simulated-world.ts";
 
 const counted = (task: Task) => task.status().counters.in;
 
@@ -233,9 +233,48 @@ describe("failures on the way in", () => {
     await through(world, world.task({ binding: { create: () => new Doubling(() => false) } }), 20);
     expect(world.read(output).map((r) => r.value.n)).toEqual(upTo(20).filter((n) => n !== 7));
     expect(world.read(output).at(-1)!.value.total).toBe(19);
-    expect(world.read(deadTopicFor(input)).map((r) => r.value)).toMatchObject([
+    expect(world.read(dead).map((r) => r.value)).toMatchObject([
       { code: "processor_error", reason: "cannot bear 7", originOffset: "6" },
     ]);
+  });
+
+  test("bytes that nobody can decode cost that record alone, and so does a schema that the registry does not have", async () => {
+    const world = await World.initialised();
+    world.feed(2);
+    world.broker.append(input, 0, [{ key: Buffer.from("k"), value: Buffer.from("no JSON"), timestampMs: 3 }]);
+    world.feed(2);
+    const codecs = {
+      ...world.codecs,
+      unknownId: (bytes: Buffer) => (bytes.toString().includes('"n":2') ? 7 : null),
+      learn: () => Promise.reject(Object.assign(new Error("Schema 7 not found"), { status: 404 })),
+    };
+    await through(world, world.task({ more: { codecs } }), 5);
+    expect(world.outcome().numbers).toEqual([1, 3, 4]);
+    expect(world.read(dead).map((r) => [r.value.code, r.value.originOffset])).toEqual([
+      ["undecodable", "1"],
+      ["undecodable", "2"],
+    ]);
+  });
+
+  test("a registry that does not answer is waited for, and nothing is taken for undecodable", async () => {
+    const world = await World.initialised();
+    world.feed(4);
+    const learnt = new Set<number>();
+    const codecs = {
+      ...world.codecs,
+      unknownId: () => (learnt.has(7) ? null : 7),
+      learn: async (id: number) => {
+        if (world.time.nowMs < 100_000) throw Object.assign(new Error("Bad gateway"), { status: 502 });
+        learnt.add(id);
+      },
+    };
+    const { steps, onStep } = noted();
+    const task = world.task({ more: { codecs, onStep } });
+    const running = task.run();
+    await world.until(() => counted(task) === 4, 200_000);
+    await stopped(world, task, running);
+    expect(world.outcome()).toEqual({ numbers: upTo(4), wrong: undefined });
+    expect(takeOvers(steps)).toBe(1);
   });
 
   test("a processor that throws again and again stops its stage instead of emptying it into the dead letters", async () => {

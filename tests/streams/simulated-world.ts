@@ -64,6 +64,7 @@ export class RunningSum implements Processor<Addend> {
 export class World {
   readonly time = new VirtualTime();
   readonly broker: SimulatedBroker;
+  readonly codecs = codecs;
   #fed = 0;
 
   constructor(seed = 1) {

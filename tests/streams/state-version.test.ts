@@ -17,6 +17,7 @@ import { Overlay } from "../../streams/task/overlay.ts";
 import { decideClaim, decideRecovery } from "../../streams/task/recovery.ts";
 import type { Ownership } from "../../streams/task/take-over.ts";
 import { systemTime } from "../../streams/task/time.ts";
+import { changelog, upTo, World } from "./simulated-world.ts";
 
 /**
  * golden/changelog-v<N>.json holds, record by record, what the Weir that introduced version N wrote for one small
@@ -133,6 +134,25 @@ describe.each([1, 2] as const)("state of version %i", (version) => {
   test("is written byte for byte as the golden records are, so that the Weir that introduced it can take over", async () => {
     expect(await write(version)).toEqual(golden(version));
   });
+});
+
+test("a task goes on in the version it finds, and changes it from its next commit on when it is told to, up and down", async () => {
+  const world = await World.initialised();
+  const versions = [];
+  for (const stateVersion of [undefined, 1, undefined, 2, undefined] as const) {
+    const task = world.task({ more: stateVersion === undefined ? {} : { stateVersion } });
+    const running = task.run();
+    world.feed(5);
+    const fed = 5 * (versions.length + 1);
+    await world.until(() => task.status().counters.in === fed);
+    task.stop();
+    await world.done(running);
+    const fold = new ChangelogFold();
+    fold.add(world.broker.log(changelog, 0).committed());
+    versions.push(fold.result.progress!.version);
+  }
+  expect(versions).toEqual([2, 1, 1, 2, 2]);
+  expect(world.outcome()).toEqual({ numbers: upTo(25), wrong: undefined });
 });
 
 test("a state that lost one record is refused in both versions", () => {
