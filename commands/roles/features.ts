@@ -15,7 +15,7 @@ export function create(context: RoleContext): Runnable[] {
       createFeaturesProcessor({ featureSet, topic: topics.features, partition, partitions, graceMs }),
     eventsOf: (batch: LogBatch) => (batch.kind === "events" ? batch.events.length : 1),
     watermarkOf: (batch: LogBatch) => batch.clockMs,
-    fingerprint: `features/1/${featureSet.hash}/${partitions}/${graceMs}`,
+    fingerprint: `features/2/${featureSet.hash}/${partitions}/${graceMs}`,
   };
   return [stageRunner(context, stages.features, binding)];
 }

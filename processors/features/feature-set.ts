@@ -1,65 +1,25 @@
 import { createHash } from "node:crypto";
 import { WeirError } from "../../streams/index.ts";
 import { canonicalMetricName, type Level, levels } from "../parse/index.ts";
-import { type Calendar, type CalendarField, calendarFields, calendarIn } from "./calendar.ts";
+import { templateSignalNames } from "../templates/index.ts";
+import { type Calendar, calendarIn } from "./calendar.ts";
+import { type CompiledColumn, checkMinutes, compileColumns, HOUR_MINUTES, hourlyOf } from "./compile-columns.ts";
+import {
+  type CountSignal,
+  type FeatureSetDefinition,
+  hasValues,
+  type SignalDefinition,
+  type ValueSignal,
+} from "./definition.ts";
 
-/** What is taken from the events: the values of a metric, or the number of log lines at some levels. */
-export type SignalDefinition =
-  | {
-      readonly name: string;
-      readonly metric: string;
-      readonly unit: string;
-      /** Inclusive. A value outside is kept and flagged; without a range every finite value is in range. */
-      readonly range?: readonly [number, number];
-      /** Squares are summed about it: a typical level. */
-      readonly centre: number;
-      /** Smallest change that means something; the floor of a change rate's divisor. */
-      readonly smallestUnit: number;
-    }
-  | { readonly name: string; readonly levels: readonly Level[] };
-
-export const statistics = ["count", "sum", "mean", "std", "min", "max", "first", "last", "slope"] as const;
-export type Statistic = (typeof statistics)[number];
-
-export type ColumnDefinition =
-  | { readonly name: string; readonly calendar: CalendarField }
-  | {
-      readonly name: string;
-      readonly signal: string;
-      readonly statistic: Statistic;
-      /** The set's own where absent. */
-      readonly windowMinutes?: number;
-    }
-  /** Mean of the one-minute pane that many minutes before the newest. */
-  | { readonly name: string; readonly signal: string; readonly lagMinutes: number }
-  /** (now − lag 1) / max(|lag 1|, smallest unit), of the sum of the signals' one-minute means. */
-  | { readonly name: string; readonly changeRateOf: readonly string[] }
-  /** First column over the second, which counts as at least 1. Both stand further up. */
-  | { readonly name: string; readonly ratioOf: readonly [string, string] };
-
-/** A feature set as it stands in `schemas/feature-sets/<name>.json`. */
-export interface FeatureSetDefinition {
-  readonly name: string;
-  /** Rows are emitted at window ends that are multiples of it. */
-  readonly hopMinutes: number;
-  readonly windowMinutes: number;
-  /** IANA name, for the calendar columns. */
-  readonly timezone: string;
-  readonly signals: readonly SignalDefinition[];
-  readonly columns: readonly ColumnDefinition[];
-}
-
-export type CompiledColumn =
-  | { readonly kind: "calendar"; readonly field: number }
-  | { readonly kind: "statistic"; readonly statistic: Statistic; readonly signal: number; readonly window: number }
-  | { readonly kind: "lag"; readonly signal: number; readonly minutes: number }
-  | { readonly kind: "changeRate"; readonly signals: readonly number[]; readonly smallestUnit: number }
-  | { readonly kind: "ratio"; readonly numerator: number; readonly denominator: number };
+export type { CompiledColumn } from "./compile-columns.ts";
+export * from "./definition.ts";
 
 export interface FeatureSet {
   readonly name: string;
   /** 16 hex digits over everything that gives a value its meaning. */
   readonly hash: string;
+  readonly definition: FeatureSetDefinition;
   readonly columns: readonly string[];
   readonly hopMinutes: number;
   /** The window of quality and of statistics that name none. */
@@ -70,98 +30,53 @@ export interface FeatureSet {
   readonly windows: readonly number[];
   /** Panes a row looks at, the newest included. */
   readonly lookbackMinutes: number;
+  /** Whether rows look at the trailing day, in whole hours. */
+  readonly hourly: boolean;
+  /** Signals whose hours are kept. */
+  readonly daySignals: readonly number[];
   readonly metricSignals: ReadonlyMap<string, number>;
-  /** Per level, the signals that count a line of it. */
-  readonly levelSignals: Readonly<Record<Level, readonly number[]>>;
+  /** Per level, the signals that may count a line of it, and take a value from it. */
+  readonly lineSignals: Readonly<Record<Level, readonly number[]>>;
+  readonly templateSignals: readonly number[];
   /** Whether panes have to keep the first and last value. */
   readonly ordered: boolean;
   readonly calendar: Calendar;
 }
 
-const MAX_WINDOW_MINUTES = 1440;
-
 /** Checks a definition whole and resolves its names. Throws `FEATURE_SET_INVALID` (fatal) with every fault found. */
 export function compileFeatureSet(definition: FeatureSetDefinition): FeatureSet {
   const faults: string[] = [];
-  const wholeMinutes = (value: number, what: string) => {
-    if (!Number.isInteger(value) || value < 1 || value > MAX_WINDOW_MINUTES) {
-      faults.push(`${what} is ${value}, not a whole number from 1 to ${MAX_WINDOW_MINUTES}`);
-    }
-  };
-  wholeMinutes(definition.hopMinutes, "hopMinutes");
-  wholeMinutes(definition.windowMinutes, "windowMinutes");
+  checkMinutes(definition.hopMinutes, "hopMinutes", faults);
+  checkMinutes(definition.windowMinutes, "windowMinutes", faults);
   repeated(definition.signals.map((s) => s.name)).forEach((n) => void faults.push(`signal ${n} is declared twice`));
   repeated(definition.columns.map((c) => c.name)).forEach((n) => void faults.push(`column ${n} is declared twice`));
 
   const metricSignals = new Map<string, number>();
-  const levelSignals = Object.fromEntries(levels.map((l) => [l, [] as number[]])) as Record<Level, number[]>;
+  const lineSignals = Object.fromEntries(levels.map((l) => [l, [] as number[]])) as Record<Level, number[]>;
+  const templateSignals: number[] = [];
   for (const [i, signal] of definition.signals.entries()) {
+    if (hasValues(signal)) checkValueSignal(signal, faults);
     if ("metric" in signal) {
       const name = canonicalMetricName(signal.metric);
       if (metricSignals.has(name)) faults.push(`metric ${name} feeds two signals`);
       metricSignals.set(name, i);
-      if (!(signal.smallestUnit > 0)) faults.push(`signal ${signal.name} needs a smallestUnit above 0`);
-      if (!Number.isFinite(signal.centre)) faults.push(`signal ${signal.name} needs a centre`);
-      if (signal.range && !(signal.range[0] <= signal.range[1])) faults.push(`range of ${signal.name} is upside down`);
+    } else if ("template" in signal) {
+      templateSignals.push(i);
+      if (!templateSignalNames.includes(signal.template))
+        faults.push(`signal ${signal.name} names the unknown figure of templates ${signal.template}`);
     } else {
-      for (const level of signal.levels) {
-        if (levelSignals[level]) levelSignals[level].push(i);
+      for (const level of ("levels" in signal && signal.levels) || levels) {
+        if (lineSignals[level]) lineSignals[level].push(i);
         else faults.push(`signal ${signal.name} counts the unknown level ${level}`);
       }
     }
   }
 
-  const signalIndex = (name: string, column: string, counts = false): number => {
-    const index = definition.signals.findIndex((s) => s.name === name);
-    if (index < 0) faults.push(`column ${column} names the unknown signal ${name}`);
-    else if (!counts && "levels" in definition.signals[index]!) {
-      faults.push(`column ${column}: log lines are only counted, use statistic "sum"`);
-    }
-    return index;
-  };
-  const windows = [
-    ...new Set([
-      definition.windowMinutes,
-      ...definition.columns.flatMap((c) => ("statistic" in c && c.windowMinutes ? [c.windowMinutes] : [])),
-    ]),
-  ].sort((a, b) => a - b);
-  const columns = definition.columns.map((c) => c.name);
-  let deepestLag = 0;
-  const plan = definition.columns.map((column, at): CompiledColumn => {
-    if ("calendar" in column) {
-      const field = calendarFields.indexOf(column.calendar);
-      if (field < 0) faults.push(`column ${column.name} names the unknown calendar field ${column.calendar}`);
-      return { kind: "calendar", field };
-    }
-    if ("statistic" in column) {
-      const minutes = column.windowMinutes ?? definition.windowMinutes;
-      wholeMinutes(minutes, `windowMinutes of ${column.name}`);
-      if (!statistics.includes(column.statistic)) faults.push(`column ${column.name} names an unknown statistic`);
-      const signal = signalIndex(column.signal, column.name, column.statistic === "sum");
-      return { kind: "statistic", statistic: column.statistic, signal, window: windows.indexOf(minutes) };
-    }
-    if ("lagMinutes" in column) {
-      wholeMinutes(column.lagMinutes, `lagMinutes of ${column.name}`);
-      deepestLag = Math.max(deepestLag, column.lagMinutes);
-      return { kind: "lag", signal: signalIndex(column.signal, column.name), minutes: column.lagMinutes };
-    }
-    if ("changeRateOf" in column) {
-      deepestLag = Math.max(deepestLag, 1);
-      const signals = column.changeRateOf.map((name) => signalIndex(name, column.name));
-      const units = signals.map((i) => {
-        const signal = definition.signals[i];
-        return signal && "metric" in signal ? signal.smallestUnit : 1;
-      });
-      return { kind: "changeRate", signals, smallestUnit: Math.max(...units) };
-    }
-    const [numerator, denominator] = column.ratioOf.map((name) => {
-      const index = columns.indexOf(name);
-      if (index < 0 || index >= at) faults.push(`column ${column.name} needs ${name} further up`);
-      return index;
-    }) as [number, number];
-    return { kind: "ratio", numerator, denominator };
-  });
-
+  const { plan, windows, deepestLag } = compileColumns(definition, faults);
+  const { hourly, daySignals } = hourlyOf(definition, plan);
+  if (hourly && HOUR_MINUTES % definition.hopMinutes !== 0) {
+    faults.push(`hopMinutes is ${definition.hopMinutes}; columns over the day need a divisor of 60`);
+  }
   let calendar: Calendar | undefined;
   try {
     calendar = calendarIn(definition.timezone);
@@ -173,25 +88,45 @@ export function compileFeatureSet(definition: FeatureSetDefinition): FeatureSet 
       "FEATURE_SET_INVALID",
       "fatal",
       `Feature set ${definition.name}: ${faults.join("; ")}.`,
-      "Mend the definition; schemas/feature-sets/core-37.json shows every kind of column.",
+      "Mend the definition; docs/features.md shows every kind of signal and column.",
     );
   }
   return {
     name: definition.name,
     hash: createHash("sha256").update(canonicalJson(definition)).digest("hex").slice(0, 16),
-    columns,
+    definition,
+    columns: definition.columns.map((c) => c.name),
     hopMinutes: definition.hopMinutes,
     windowMinutes: definition.windowMinutes,
     signals: definition.signals,
     plan,
     windows,
     lookbackMinutes: Math.max(windows.at(-1)!, deepestLag + 1),
+    hourly,
+    daySignals,
     metricSignals,
-    levelSignals,
+    lineSignals,
+    templateSignals,
     ordered: plan.some((c) => c.kind === "statistic" && (c.statistic === "first" || c.statistic === "last")),
     calendar,
   };
 }
+
+function checkValueSignal(signal: ValueSignal, faults: string[]): void {
+  const { name, range, rules = [] } = signal;
+  if (!(signal.smallestUnit > 0)) faults.push(`signal ${name} needs a smallestUnit above 0`);
+  if (!Number.isFinite(signal.centre)) faults.push(`signal ${name} needs a centre`);
+  if (range && !(range[0] <= range[1])) faults.push(`range of ${name} is upside down`);
+  for (const { outside, outcome } of rules) {
+    if (!(outside[0] <= outside[1])) faults.push(`a rule of ${name} is upside down`);
+    if (!["flagged", "missing", "refused"].includes(outcome)) faults.push(`a rule of ${name} ends in ${outcome}`);
+  }
+}
+
+/** Whether a log line counts for the signal, given the number in its field. */
+export const countsLine = (signal: CountSignal, source: string, field: unknown): boolean =>
+  (signal.of === undefined || signal.of === source) &&
+  (signal.field === undefined || (typeof field === "number" && field >= (signal.atLeast ?? Number.NEGATIVE_INFINITY)));
 
 function repeated(names: readonly string[]): string[] {
   const seen = new Set<string>();

@@ -1,22 +1,25 @@
 import type { FeatureBatch, LogBatch, LogEvent } from "../../schemas/index.ts";
 import {
   type InputRecord,
-  KeyValueStore,
   type Output,
   type Processor,
   partitionFor,
   type Rejection,
-  SourceClocks,
-  type SourceClocksSnapshot,
   type TopicName,
 } from "../../streams/index.ts";
-import { type ParsedEvent, parseEvent } from "../parse/index.ts";
-import type { FeatureSet } from "./feature-set.ts";
+import { parseEvent } from "../parse/index.ts";
+import { HOUR_MINUTES } from "./compile-columns.ts";
+import { type FeatureSet, hasValues } from "./feature-set.ts";
+import { DAY_HOURS, HourStore, KEPT_HOURS } from "./hour-store.ts";
+import { Intake } from "./intake.ts";
 import { OpenTraces } from "./open-traces.ts";
-import { addOrdered, addValue, COUNT, EVENTS, FIRST_OFFSET, FLAGGED, LAST_OFFSET, paneLayout } from "./pane-layout.ts";
+import { addValue } from "./pane-cells.ts";
+import { paneLayout } from "./pane-layout.ts";
 import { PaneStore } from "./pane-store.ts";
 import { RowBuilder, reachMinutes } from "./row-builder.ts";
 import { extendHash, hashText, newHash, SeenEvents, tieOf } from "./seen-events.ts";
+import { StageTime } from "./stage-time.ts";
+import { TemplateStore } from "./template-store.ts";
 import { closedBefore, isLate, MINUTE_MS, minuteOf } from "./time.ts";
 
 export interface FeaturesOptions {
@@ -42,16 +45,6 @@ const MAX_EMPTY_MINUTES = 240;
 const MAX_ENTITIES = 100_000;
 /** Open minutes held at once: grace and the skew between sources. The bridge pauses a shard at 10 minutes' lead. */
 const MAX_OPEN_MINUTES = 240;
-/** Beyond float32, which rows are made of, a value is no number. */
-const MAX_MAGNITUDE = 3.4028234663852886e38;
-
-/** Where the stage stands in time. */
-interface TimeState {
-  readonly clocks: SourceClocksSnapshot;
-  /** Last window end that was emitted, in minutes since the epoch. */
-  readonly emittedMinute: number;
-}
-
 export interface FeaturesProcessor extends Processor<LogBatch> {
   /** Events that were kept although something was wrong with them, by flaw, since this instance was made. */
   readonly flaws: ReadonlyMap<string, number>;
@@ -75,32 +68,50 @@ export function createFeaturesProcessor(options: FeaturesOptions): FeaturesProce
 class Features implements FeaturesProcessor {
   readonly stores;
   readonly flaws = new Map<string, number>();
-  #set: FeatureSet;
-  #options: Required<FeaturesOptions>;
-  #panes: PaneStore;
-  #seen = new SeenEvents("seen");
-  #time = new KeyValueStore<TimeState>("time");
-  #traces = new OpenTraces();
-  #rows: RowBuilder;
-  #clocks: SourceClocks | undefined;
-  #emittedMinute = 0;
-  /** Minutes below are closed. */
-  #closedMinute = 0;
-  #hash = newHash();
+  readonly #set: FeatureSet;
+  readonly #options: Required<FeaturesOptions>;
+  readonly #panes: PaneStore;
+  readonly #seen = new SeenEvents("seen");
+  readonly #time: StageTime;
+  readonly #traces = new OpenTraces();
+  readonly #templates: TemplateStore | null;
+  readonly #hours: HourStore | null;
+  readonly #intake: Intake;
+  readonly #rows: RowBuilder;
+  readonly #hash = newHash();
+  #ready = false;
 
   constructor(options: FeaturesOptions) {
     this.#options = { graceMs: DEFAULT_GRACE_MS, maxRowsPerBatch: MAX_ROWS_PER_BATCH, ...options };
-    this.#set = options.featureSet;
-    this.#panes = new PaneStore("panes", paneLayout(this.#set), {
-      minutes: reachMinutes(this.#set) + MAX_OPEN_MINUTES,
+    const set = options.featureSet;
+    this.#set = set;
+    const layout = paneLayout(set);
+    const keptMinutes = set.hourly ? DAY_HOURS * HOUR_MINUTES : reachMinutes(set) - set.hopMinutes;
+    this.#panes = new PaneStore("panes", layout, {
+      minutes: reachMinutes(set) + MAX_OPEN_MINUTES,
       entities: MAX_ENTITIES,
+      silenceStepMinutes: set.hourly ? HOUR_MINUTES : 1,
+      keptMinutes,
     });
-    this.#rows = new RowBuilder(this.#set, this.#panes);
-    this.stores = [this.#time, this.#panes, this.#seen, this.#traces.store];
+    const sinceOf = (slot: number) => this.#panes.sinceOf(slot);
+    this.#hours = set.hourly ? new HourStore("hours", set.daySignals.length, layout.slotsPerChunk, sinceOf) : null;
+    this.#templates = set.templateSignals.length > 0 ? new TemplateStore("templates", keptMinutes) : null;
+    this.#time = new StageTime("time", this.#options.graceMs);
+    this.#intake = new Intake(set, this.#panes, this.#templates);
+    this.#rows = new RowBuilder(set, this.#panes, this.#hours);
+    this.stores = [
+      this.#time,
+      this.#panes,
+      this.#seen,
+      this.#traces.store,
+      ...(this.#templates ? [this.#templates] : []),
+      ...(this.#hours ? [this.#hours] : []),
+    ];
   }
 
   process(record: InputRecord<LogBatch>, out: Output): void {
-    const clocks = this.#clocksAfterRestore();
+    this.#getReady();
+    const { clocks } = this.#time;
     const batch = record.value;
     if (batch.kind === "events") {
       clocks.advance(batch.source, batch.clockMs);
@@ -113,25 +124,23 @@ class Features implements FeaturesProcessor {
       if (batch.kind === "idle") clocks.idle(batch.source);
     }
     this.#emit(clocks.watermarkMs, out);
-    this.#time.put("now", { clocks: clocks.snapshot(), emittedMinute: this.#emittedMinute });
+    this.#time.changed();
   }
 
   reset(): void {
-    this.#clocks = undefined;
+    this.#ready = false;
   }
 
   standing() {
-    return { clocks: this.#clocksAfterRestore().snapshot(), emittedMinute: this.#emittedMinute };
+    return { clocks: this.#time.clocks.snapshot(), emittedMinute: this.#time.emittedMinute };
   }
 
-  #clocksAfterRestore(): SourceClocks {
-    if (!this.#clocks) {
-      const saved = this.#time.get("now");
-      this.#clocks = new SourceClocks(saved?.clocks);
-      this.#emittedMinute = saved?.emittedMinute ?? 0;
-      this.#closedMinute = closedBefore(this.#clocks.watermarkMs, this.#options.graceMs);
-    }
-    return this.#clocks;
+  /** Before the first record: an entity that has only hours left of it after a restore is still known. */
+  #getReady(): void {
+    if (this.#ready) return;
+    this.#ready = true;
+    const slots = this.#panes.entities().map(([, slot]) => slot);
+    this.#hours?.forEachNewest(slots, (slot, hour) => this.#panes.wasThere(slot, hour * HOUR_MINUTES));
   }
 
   #takeEvents(record: InputRecord<LogBatch>, clockMs: number, out: Output): void {
@@ -151,74 +160,53 @@ class Features implements FeaturesProcessor {
     for (const event of batch.events) {
       const { timestampMs } = event;
       const minute = minuteOf(timestampMs);
-      if (isLate(timestampMs, clockMs, graceMs) || minute < this.#closedMinute) {
+      if (isLate(timestampMs, clockMs, graceMs) || minute < this.#time.closedMinute) {
         const reason = `Its minute has closed: the source's clock stood at ${clockMs}, grace is ${graceMs} ms.`;
         out.late(rejection("late", reason, event, entity));
+        this.#countRefused(entity, clockMs);
         continue;
       }
       if (batch.clockMs > 0 && timestampMs > batch.clockMs + MAX_AHEAD_MS) {
         const reason = `More than ${MAX_AHEAD_MS} ms ahead of its source's clock ${batch.clockMs}.`;
         out.reject(rejection("too_far_ahead", reason, event, entity));
+        this.#countRefused(entity, clockMs);
         continue;
       }
       const isNew = this.#seen.add(minute, extendHash(seed, event.id, this.#hash));
       const parsed = parseEvent(batch.logGroup, batch.logStream, event.message, timestampMs);
       // A duplicate may be the first line that this source has of a trace.
       const continues = parsed.kind === "log" && this.#traces.continues(stream, event.message, parsed);
-      if (!isNew) duplicates++;
-      else {
-        const slot = this.#panes.slotOf(entity) ?? this.#panes.takeSlot(entity, this.#closedMinute);
-        if (slot === undefined) {
-          const reason = `This partition already follows ${MAX_ENTITIES} entities.`;
-          out.reject(rejection("too_many_entities", reason, event, entity));
-        } else {
-          this.#addEvent(slot, minute, record, parsed, continues);
-          accepted++;
-        }
+      if (!isNew) {
+        duplicates++;
+        continue;
+      }
+      if (parsed.flaw) this.flaws.set(parsed.flaw, (this.flaws.get(parsed.flaw) ?? 0) + 1);
+      const refusal = this.#intake.refusal(parsed);
+      const slot = this.#slotFor(entity);
+      if (slot === undefined) {
+        const reason = `This partition already follows ${MAX_ENTITIES} entities.`;
+        out.reject(rejection("too_many_entities", reason, event, entity));
+      } else if (refusal) {
+        out.reject(rejection("value_refused", refusal, event, entity));
+        this.#intake.countRefused(slot, minute);
+      } else {
+        this.#intake.add({ slot, minute, offset: record.offset, tie: tieOf(this.#hash) }, parsed, continues);
+        accepted++;
       }
     }
     if (accepted > 0) out.count("accepted", accepted);
     if (duplicates > 0) out.count("duplicate", duplicates);
   }
 
-  #addEvent(
-    slot: number,
-    minute: number,
-    record: InputRecord<LogBatch>,
-    parsed: ParsedEvent,
-    continues: boolean,
-  ): void {
-    const { layout } = this.#panes;
-    const { values } = this.#panes.chunkToWrite(minute, slot);
-    const base = this.#panes.baseOf(slot);
-    const own = base + layout.slotFields;
-    if (values[own + EVENTS]! === 0 || record.offset < values[own + FIRST_OFFSET]!) {
-      values[own + FIRST_OFFSET] = record.offset;
-    }
-    if (values[own + EVENTS]! === 0 || record.offset > values[own + LAST_OFFSET]!) {
-      values[own + LAST_OFFSET] = record.offset;
-    }
-    values[own + EVENTS]! += 1;
+  #slotFor(entity: string): number | undefined {
+    return this.#panes.slotOf(entity) ?? this.#panes.takeSlot(entity, this.#time.closedMinute);
+  }
 
-    if (parsed.flaw) this.flaws.set(parsed.flaw, (this.flaws.get(parsed.flaw) ?? 0) + 1);
-    if (parsed.kind === "log") {
-      if (!continues)
-        for (const signal of this.#set.levelSignals[parsed.level]) values[base + signal * layout.cell + COUNT]! += 1;
-      return;
-    }
-    for (const sample of parsed.samples) {
-      const index = this.#set.metricSignals.get(sample.name);
-      if (index === undefined) continue;
-      const signal = this.#set.signals[index]!;
-      if (!("metric" in signal)) continue;
-      const cell = base + index * layout.cell;
-      for (const value of sample.values) {
-        if (!(Math.abs(value) <= MAX_MAGNITUDE)) continue;
-        addValue(values, cell, value, signal.centre);
-        if (layout.ordered) addOrdered(values, cell, value, parsed.timestampMs, tieOf(this.#hash));
-        if (signal.range && (value < signal.range[0] || value > signal.range[1])) values[cell + FLAGGED]! += 1;
-      }
-    }
+  /** In the minute of its source's clock, which is what refused it: a function of the source alone. */
+  #countRefused(entity: string, clockMs: number): void {
+    const minute = minuteOf(clockMs);
+    const slot = minute < this.#time.closedMinute ? undefined : this.#slotFor(entity);
+    if (slot !== undefined) this.#intake.countRefused(slot, minute);
   }
 
   /** Emits every hop's window end up to the watermark, then forgets what no later row can see. */
@@ -226,20 +214,44 @@ class Features implements FeaturesProcessor {
     const { hopMinutes } = this.#set;
     const reach = reachMinutes(this.#set);
     const closed = closedBefore(watermarkMs, this.#options.graceMs);
-    if (closed <= this.#closedMinute) return;
-    this.#closedMinute = closed;
+    if (closed <= this.#time.closedMinute) return;
+    this.#time.closedMinute = closed;
     const last = closed - (closed % hopMinutes);
-    while (this.#emittedMinute < last) {
-      const next = this.#emittedMinute + hopMinutes;
+    while (this.#time.emittedMinute < last) {
+      const next = this.#time.emittedMinute + hopMinutes;
       const seesFrom = this.#panes.nextMinute(next - reach) ?? last;
       const firstFull = Math.min(last, Math.ceil((seesFrom + 1) / hopMinutes) * hopMinutes);
       const end = firstFull - next > MAX_EMPTY_MINUTES ? firstFull : next;
+      // Minute by minute: a row sees what was known at its end, however many minutes close at once.
+      this.#close(end);
       this.#emitEnd(end, out);
-      this.#emittedMinute = end;
+      this.#time.emittedMinute = end;
     }
-    this.#panes.evictBelow(this.#emittedMinute + hopMinutes - reach);
+    this.#close(closed);
+    const needed = this.#time.emittedMinute + hopMinutes - reach;
+    const hour = Math.floor(this.#time.emittedMinute / HOUR_MINUTES) - KEPT_HOURS;
+    const freed = this.#panes.evictBelow(needed, this.#hours ? Math.min(needed, hour * HOUR_MINUTES) : needed);
+    for (const slot of freed) this.#templates?.forget(slot);
+    this.#hours?.evictBelow(hour);
     this.#seen.evictBelow(closed);
     this.#traces.evictBefore(closed * MINUTE_MS);
+  }
+
+  /** Closes the minutes below; what their lines' templates come to is a value of each of them. */
+  #close(minute: number): void {
+    for (const m of this.#templates ? this.#panes.openBelow(minute) : []) {
+      this.#templates?.close(m, (slot, found) => {
+        const values = this.#panes.openToWrite(m, slot);
+        for (const index of this.#set.templateSignals) {
+          const signal = this.#set.signals[index]!;
+          if (!hasValues(signal) || !("template" in signal)) continue;
+          const value = found[signal.template];
+          const cell = this.#panes.baseOf(slot) + this.#panes.layout.cellAt[index]!;
+          if (!Number.isNaN(value)) addValue(values, cell, value, signal.centre);
+        }
+      });
+    }
+    this.#panes.closeBelow(minute);
   }
 
   #emitEnd(end: number, out: Output): void {

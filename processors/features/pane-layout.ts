@@ -1,12 +1,13 @@
 import type { FeatureSet } from "./feature-set.ts";
 
 /**
- * A cell holds one signal of one entity in one minute as consecutive float64:
+ * A cell holds one signal of one entity over a minute, or over some minutes, as consecutive float64:
  *
- *   count · sum · sumLow · squares · squaresLow · min · max · flagged [· first · time · tie · last · time · tie]
+ *   count · sum · sumLow · squares · squaresLow · min · max · flagged · good [· first · time · tie · last · time · tie]
  *
  * Sums are of the differences from the signal's declared centre and carry their rounding error along (`Low`), so that
- * they do not depend on the order of the samples. All zero is the empty cell.
+ * they do not depend on the order of the samples. `good` counts the minutes with values of which none was flagged; it
+ * stays 0 while the minute is open. All zero is the empty cell. Of a signal that counts lines only the count is kept.
  */
 export const COUNT = 0;
 export const SUM = 1;
@@ -16,123 +17,65 @@ export const SQUARES_LOW = 4;
 export const MIN = 5;
 export const MAX = 6;
 export const FLAGGED = 7;
-export const FIRST = 8;
-export const FIRST_TIME = 9;
-export const FIRST_TIE = 10;
-export const LAST = 11;
-export const LAST_TIME = 12;
-export const LAST_TIE = 13;
+export const GOOD = 8;
+export const FIRST = 9;
+export const FIRST_TIME = 10;
+export const FIRST_TIE = 11;
+export const LAST = 12;
+export const LAST_TIME = 13;
+export const LAST_TIE = 14;
 
-/** Behind an entity's cells: its events in the minute, and the lowest and highest offset that brought one. */
+/**
+ * Behind an entity's cells: its events in the minute, the lowest and highest offset that brought one, events refused
+ * (late, too far ahead), and values taken as missing. `ACTIVE` counts the minutes with events; 0 while one is open.
+ */
 export const EVENTS = 0;
 export const FIRST_OFFSET = 1;
 export const LAST_OFFSET = 2;
-const SLOT_FIELDS = 3;
+export const REFUSED = 3;
+export const IMPUTED = 4;
+export const ACTIVE = 5;
+const SLOT_FIELDS = 6;
 
-/** Chunks are one changelog value each: large enough to be few, small enough to be rewritten at each commit. */
+/** Chunks are one changelog value each. */
 export const MAX_CHUNK_BYTES = 65_536;
-export const CHUNK_HEADER_BYTES = 16;
 const MAX_SLOTS_PER_CHUNK = 64;
+/** Minute, slots and shape, and an offset for each slot. */
+const CHUNK_HEADER_BYTES = 3 * 8 + MAX_SLOTS_PER_CHUNK * 4;
 
-/** Where things stand in a chunk, in float64 steps. */
+/** Where things stand in a slot, in float64 steps. */
 export interface PaneLayout {
   readonly signals: number;
-  readonly cell: number;
+  /** Beginning of each signal's cell. */
+  readonly cellAt: Int32Array;
+  /** 1 where the cell is a bare count. */
+  readonly counted: Uint8Array;
+  readonly centres: Float64Array;
   readonly slot: number;
   /** Offset of an entity's own fields behind its cells. */
   readonly slotFields: number;
   /** A power of two. */
   readonly slotsPerChunk: number;
   readonly ordered: boolean;
+  /** Two bits for each signal head a slot in its sparse form: so many steps. */
+  readonly headerWords: number;
 }
 
 export function paneLayout(set: FeatureSet): PaneLayout {
-  const cell = set.ordered ? LAST_TIE + 1 : FLAGGED + 1;
-  const slotFields = set.signals.length * cell;
+  const signals = set.signals.length;
+  const valueCell = set.ordered ? LAST_TIE + 1 : GOOD + 1;
+  const counted = Uint8Array.from(set.signals, (s) => ("centre" in s ? 0 : 1));
+  const cellAt = new Int32Array(signals);
+  let slotFields = 0;
+  for (let s = 0; s < signals; s++) {
+    cellAt[s] = slotFields;
+    slotFields += counted[s] ? 1 : valueCell;
+  }
   const slot = slotFields + SLOT_FIELDS;
+  const headerWords = Math.ceil((2 * signals) / 64);
+  const largest = (slot + headerWords) * 8;
   let slotsPerChunk = MAX_SLOTS_PER_CHUNK;
-  while (slotsPerChunk > 1 && slotsPerChunk * slot * 8 + CHUNK_HEADER_BYTES > MAX_CHUNK_BYTES) slotsPerChunk /= 2;
-  return { signals: set.signals.length, cell, slot, slotFields, slotsPerChunk, ordered: set.ordered };
-}
-
-/** Half of a float64's digits: a product of two halves is exact. */
-const SPLITTER = 134_217_729;
-
-/** Adds an observation to the cell at `c`. `|value|` must be below 1e100, or the split would overflow. */
-export function addValue(v: Float64Array, c: number, value: number, centre: number): void {
-  const d = value - centre;
-  const sum = v[c + SUM]!;
-  const newSum = sum + d;
-  const sumPart = newSum - sum;
-  v[c + SUM_LOW]! += sum - (newSum - sumPart) + (d - sumPart);
-  v[c + SUM] = newSum;
-
-  const square = d * d;
-  const scaled = SPLITTER * d;
-  const high = scaled - (scaled - d);
-  const low = d - high;
-  const squareLow = high * high - square + 2 * high * low + low * low;
-  const squares = v[c + SQUARES]!;
-  const newSquares = squares + square;
-  const squaresPart = newSquares - squares;
-  v[c + SQUARES_LOW]! += squares - (newSquares - squaresPart) + (square - squaresPart) + squareLow;
-  v[c + SQUARES] = newSquares;
-
-  if (v[c + COUNT]! === 0) {
-    v[c + MIN] = value;
-    v[c + MAX] = value;
-  } else if (value < v[c + MIN]!) v[c + MIN] = value;
-  else if (value > v[c + MAX]!) v[c + MAX] = value;
-  v[c + COUNT]! += 1;
-}
-
-/**
- * Keeps the first and the last value of the cell at `c`; call it after `addValue`. Ties of time go by `tie`, a hash of
- * the event's id; values of one event come in their own order.
- */
-export function addOrdered(v: Float64Array, c: number, value: number, timestampMs: number, tie: number): void {
-  const alone = v[c + COUNT] === 1;
-  const firstTime = v[c + FIRST_TIME]!;
-  if (alone || timestampMs < firstTime || (timestampMs === firstTime && tie < v[c + FIRST_TIE]!)) {
-    v[c + FIRST] = value;
-    v[c + FIRST_TIME] = timestampMs;
-    v[c + FIRST_TIE] = tie;
-  }
-  const lastTime = v[c + LAST_TIME]!;
-  if (alone || timestampMs > lastTime || (timestampMs === lastTime && tie >= v[c + LAST_TIE]!)) {
-    v[c + LAST] = value;
-    v[c + LAST_TIME] = timestampMs;
-    v[c + LAST_TIE] = tie;
-  }
-}
-
-/** Sum of squared differences from the mean, given n values' sums about any centre; in doubled precision. */
-export function squaresAboutMean(n: number, sum: number, sumLow: number, squares: number, squaresLow: number): number {
-  const s = sum + sumLow;
-  const sLow = sumLow - (s - sum);
-  const q = squares + squaresLow;
-  const qLow = squaresLow - (q - squares);
-  const product = s * s;
-  const productLow = squareError(s, product) + 2 * s * sLow;
-  const quotient = product / n;
-  const back = quotient * n;
-  const rest = product - back - productError(quotient, n, back) + productLow;
-  const m2 = q - quotient + (qLow - rest / n);
-  // Below this it is rounding, and rounding depends on the order: a relative spread of 1e-12 is none.
-  return m2 > 1e-24 * q ? m2 : 0;
-}
-
-function squareError(a: number, product: number): number {
-  return productError(a, a, product);
-}
-
-/** a × b − product, exactly, where `product` is a × b rounded. */
-function productError(a: number, b: number, product: number): number {
-  const aScaled = SPLITTER * a;
-  const aHigh = aScaled - (aScaled - a);
-  const aLow = a - aHigh;
-  const bScaled = SPLITTER * b;
-  const bHigh = bScaled - (bScaled - b);
-  const bLow = b - bHigh;
-  return aHigh * bHigh - product + aHigh * bLow + aLow * bHigh + aLow * bLow;
+  while (slotsPerChunk > 1 && slotsPerChunk * largest + CHUNK_HEADER_BYTES > MAX_CHUNK_BYTES) slotsPerChunk /= 2;
+  const centres = Float64Array.from(set.signals, (s) => ("centre" in s ? s.centre : 0));
+  return { signals, cellAt, counted, centres, slot, slotFields, slotsPerChunk, ordered: set.ordered, headerWords };
 }

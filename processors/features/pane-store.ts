@@ -1,87 +1,83 @@
 import { type StateStore, type StoreName, storeName, WeirError } from "../../streams/index.ts";
-import { CHUNK_HEADER_BYTES, EVENTS, type PaneLayout } from "./pane-layout.ts";
-import { type SlotHolder, Slots } from "./slots.ts";
+import { DeltaKeys } from "./delta-keys.ts";
+import { type EntityLimits, EntitySlots } from "./entity-slots.ts";
+import {
+  bytesOf,
+  type ChangedSlot,
+  encodeChunk,
+  encodeDeltas,
+  isUsed,
+  type PaneChunk,
+  placeOf,
+  readChunk,
+  readDeltas,
+} from "./pane-chunk.ts";
+import { overwriteSlot, type Words } from "./pane-codec.ts";
+import { EVENTS, type PaneLayout } from "./pane-layout.ts";
+import { type MinuteChunks, PaneMinutes } from "./pane-minutes.ts";
+import { UndoLog } from "./undo-log.ts";
+import { ValueLogs } from "./value-log.ts";
 
-/** Panes of one minute for a run of slots: the unit of memory and of the changelog. */
-export interface PaneChunk {
-  readonly minute: number;
-  readonly index: number;
-  readonly values: Float64Array;
-  dirty: boolean;
-  /** Whether the changelog holds it, so that its end must be written there too. */
-  logged: boolean;
-}
+type Write = (key: string, value: Buffer | null) => void;
 
-export type MinutePanes = readonly (PaneChunk | undefined)[];
-
-export interface PaneStoreLimits {
+export interface PaneStoreLimits extends EntityLimits {
   /** Minutes with data held at once. Panes a row looks at + grace + the skew between sources must fit in. */
   readonly minutes: number;
-  readonly entities: number;
 }
 
 /**
  * One-minute panes by entity and signal, with the dictionary of entities.
  *
  * A minute takes memory when its first event comes and gives it back in `evictBelow`, so no minute is ever written over
- * another. Changelog keys: `slot/<n>` (JSON: entity, sinceMinute) and `pane/<minute>/<chunk>` (float64 minute, float64
- * slots, then the slots' values as they lie in memory, little-endian), whole at each flush that follows a change.
+ * another. Changelog keys: `slot/<n>` (JSON: entity, sinceMinute, signals), `pane/<minute>/<chunk>` (a sparse chunk,
+ * written once when its minute closes) and `open/<minute mod 256>/<n>` (what changed in an open minute with one commit;
+ * deleted when it closes, or folded into its chunks when they have become many).
  */
 export class PaneStore implements StateStore {
   readonly name: StoreName;
   readonly layout: PaneLayout;
-  #limits: PaneStoreLimits;
-  #slots = new Slots();
-  #minutes = new Map<number, (PaneChunk | undefined)[]>();
-  #oldest = Number.POSITIVE_INFINITY;
-  #chunks = 0;
-  #pool: Float64Array[] = [];
-  #dirtyChunks: PaneChunk[] = [];
-  #dirtySlots = new Set<number>();
-  #deletedChunks: string[] = [];
+  /** Rises when the store goes back: whatever was derived from its panes is void then. */
+  generation = 0;
+  readonly #undo = new UndoLog();
+  readonly #values: ValueLogs;
+  readonly #minutes: PaneMinutes;
+  readonly #entities: EntitySlots;
+  readonly #deltas = new DeltaKeys("open");
+  #closed: PaneChunk[] = [];
+  #deleted: string[] = [];
   #restored = false;
 
   constructor(name: string, layout: PaneLayout, limits: PaneStoreLimits) {
     this.name = storeName(name);
     this.layout = layout;
-    this.#limits = limits;
+    this.#values = new ValueLogs(layout.slot);
+    this.#minutes = new PaneMinutes(layout, limits.minutes, this.#undo);
+    this.#entities = new EntitySlots(layout, limits, this.#undo);
   }
 
   slotOf(entity: string): number | undefined {
     this.#settle();
-    return this.#slots.of(entity);
+    return this.#entities.of(entity);
   }
 
   /** Undefined when the limit of entities is reached. */
   takeSlot(entity: string, sinceMinute: number): number | undefined {
     this.#settle();
-    if (this.#slots.count >= this.#limits.entities) return undefined;
-    const slot = this.#slots.take(entity, sinceMinute);
-    this.#dirtySlots.add(slot);
-    return slot;
+    return this.#entities.take(entity, sinceMinute);
   }
 
-  /** The chunk to write an event of this slot and minute into. Throws `PANES_FULL` (fatal) at the limit of minutes. */
-  chunkToWrite(minute: number, slot: number): PaneChunk {
-    let panes = this.#minutes.get(minute);
-    if (!panes) {
-      if (this.#minutes.size >= this.#limits.minutes) throw panesFull(this.#limits.minutes, minute, this.#oldest);
-      panes = [];
-      this.#minutes.set(minute, panes);
-      if (minute < this.#oldest) this.#oldest = minute;
+  /**
+   * The open panes to write an event of this slot and minute into, at `baseOf(slot)`. Throws `PANES_FULL` (fatal) at
+   * the limit of minutes.
+   */
+  openToWrite(minute: number, slot: number): Float64Array {
+    const { slotsPerChunk } = this.layout;
+    const chunk = this.#minutes.open(minute, Math.floor(slot / slotsPerChunk));
+    if (this.#values.touch(chunk, slot & (slotsPerChunk - 1))) {
+      chunk.unfolded = true;
+      this.#entities.touch(slot, minute);
     }
-    const index = Math.floor(slot / this.layout.slotsPerChunk);
-    let chunk = panes[index];
-    if (!chunk) {
-      chunk = this.#newChunk(minute, index);
-      panes[index] = chunk;
-    }
-    if (!chunk.dirty) {
-      chunk.dirty = true;
-      this.#dirtyChunks.push(chunk);
-    }
-    this.#slots.touch(slot, minute);
-    return chunk;
+    return chunk.open!;
   }
 
   /** Where the slot's values begin in its chunk. */
@@ -89,161 +85,192 @@ export class PaneStore implements StateStore {
     return (slot & (this.layout.slotsPerChunk - 1)) * this.layout.slot;
   }
 
-  panesOf(minute: number): MinutePanes | undefined {
+  /** Chunks of a minute by their index; those of a closed minute are sparse. */
+  chunksOf(minute: number): MinuteChunks | undefined {
+    this.#settle();
     return this.#minutes.get(minute);
+  }
+
+  /** After a restore: the entity is known to have had an event in a minute that is closed and gone. */
+  wasThere(slot: number, minute: number): void {
+    this.#entities.wasThere(slot, minute);
   }
 
   /** First minute whose panes may count for the slot. */
   sinceOf(slot: number): number {
-    return this.#slots.holder(slot)?.sinceMinute ?? Number.POSITIVE_INFINITY;
+    return this.#entities.sinceOf(slot);
+  }
+
+  /** The signals that the entity has sent in minutes now closed. */
+  signalsOf(slot: number): readonly number[] {
+    return this.#entities.signalsOf(slot);
   }
 
   entities(): readonly (readonly [entity: string, slot: number])[] {
     this.#settle();
-    return this.#slots.sorted();
+    return this.#entities.sorted();
   }
 
   /** The lowest minute at or after `from` that holds an event. */
   nextMinute(from: number): number | undefined {
-    let next: number | undefined;
-    for (const minute of this.#minutes.keys())
-      if (minute >= from && (next === undefined || minute < next)) next = minute;
-    return next;
+    this.#settle();
+    return this.#minutes.next(from);
   }
 
-  /** Forgets the minutes below, and the entities that have no event since. */
-  evictBelow(minute: number): void {
+  /** The open minutes below, ascending: what `closeBelow` would close. */
+  openBelow(minute: number): number[] {
     this.#settle();
-    if (this.#oldest >= minute) return;
-    this.#oldest = Number.POSITIVE_INFINITY;
-    for (const [m, panes] of this.#minutes) {
-      if (m < minute) {
-        for (const chunk of panes) if (chunk) this.#drop(chunk);
-        this.#minutes.delete(m);
-      } else if (m < this.#oldest) this.#oldest = m;
+    return this.#minutes.openBelow(minute);
+  }
+
+  /** Nothing is written any more to the minutes below. */
+  closeBelow(minute: number): void {
+    for (const m of this.openBelow(minute)) {
+      this.#minutes.close(m, (chunk, words) => {
+        this.#closed.push(chunk);
+        this.#undo.add(() => this.#closed.pop());
+        this.#entities.noteSignals(chunk, words);
+      });
     }
-    for (const slot of this.#slots.freeOlderThan(minute)) this.#dirtySlots.add(slot);
+  }
+
+  /** Forgets the minutes below, and the entities that have had no event since `entitiesBelow`: their slots come back. */
+  evictBelow(minute: number, entitiesBelow: number): number[] {
+    this.#settle();
+    const before = this.#deleted.length;
+    for (const chunk of this.#minutes.evictBelow(minute)) if (chunk.logged) this.#deleted.push(keyOf(chunk));
+    this.#undo.add(() => {
+      this.#deleted.length = before;
+    });
+    return this.#entities.freeOlderThan(entitiesBelow);
   }
 
   restore(key: string, value: Buffer | null): void {
     this.#restored = true;
     const [kind, first, second] = key.split("/");
-    if (kind === "slot") {
-      if (value === null) this.#slots.clear(Number(first));
-      else this.#slots.set(Number(first), JSON.parse(value.toString()) as SlotHolder);
-    } else if (kind === "pane") this.#restoreChunk(Number(first), Number(second), value);
+    if (kind === "slot") this.#entities.restore(Number(first), value);
+    else if (kind === "pane") {
+      const read = value && readChunk(this.layout, Number(first), value);
+      if (value && !read) throw stateUnreadable(this.name, key);
+      this.#minutes.restore(Number(first), Number(second), read);
+    } else if (kind === "open") this.#restoreDeltas(key, value);
     else throw stateUnreadable(this.name, key);
   }
 
-  flush(write: (key: string, value: Buffer | null) => void): void {
-    for (const key of this.#deletedChunks) write(key, null);
-    this.#deletedChunks = [];
-    for (const slot of this.#dirtySlots) {
-      const holder = this.#slots.holder(slot);
-      const json = holder && JSON.stringify({ entity: holder.entity, sinceMinute: holder.sinceMinute });
-      write(`slot/${slot}`, json === undefined ? null : Buffer.from(json));
+  flush(write: Write): void {
+    this.#settle();
+    this.#undo.add(this.#deltas.undo());
+    for (const key of this.#deleted) write(key, null);
+    this.#deleted = [];
+    this.#entities.flush(write);
+    const minutes = new Set(this.#closed.map((chunk) => chunk.minute));
+    for (const chunk of this.#closed) {
+      // One that was evicted within the same commit leaves no trace.
+      if (chunk.closed && chunk.unfolded && this.#minutes.holds(chunk)) this.#fold(chunk, chunk.closed, write);
     }
-    this.#dirtySlots.clear();
-    for (const chunk of this.#dirtyChunks) {
-      if (!chunk.dirty) continue;
-      write(keyOf(chunk), this.#encode(chunk));
-      chunk.dirty = false;
-      chunk.logged = true;
-    }
-    this.#dirtyChunks = [];
+    this.#closed = [];
+    for (const minute of minutes) for (const key of this.#deltas.clear(minute)) write(key, null);
+    this.#flushOpen(write);
+    this.#values.flushed();
+  }
+
+  savepoint(): void {
+    this.#undo.savepoint();
+    this.#values.savepoint();
+  }
+
+  rollback(): void {
+    this.#undo.rollback();
+    this.#values.rollback();
+    this.generation++;
+  }
+
+  merge(): void {
+    this.#undo.merge();
+    this.#values.merge();
+    this.#minutes.merge();
+  }
+
+  drop(): void {
+    this.#undo.drop();
+    this.#values.drop();
+    this.#entities.drop();
+    this.#deleted = [];
+    this.#closed = [];
+    this.generation++;
   }
 
   get size() {
-    const bytes = this.#chunks * this.#chunkLength * 8;
-    return { keys: this.#chunks + this.#slots.count, bytes };
+    return { keys: this.#minutes.count + this.#entities.count + this.#deltas.count, bytes: this.#minutes.bytes };
   }
 
-  get #chunkLength(): number {
-    return this.layout.slotsPerChunk * this.layout.slot;
-  }
-
-  #newChunk(minute: number, index: number): PaneChunk {
-    this.#chunks++;
-    const values = this.#pool.pop() ?? new Float64Array(this.#chunkLength);
-    return { minute, index, values, dirty: false, logged: false };
-  }
-
-  #drop(chunk: PaneChunk): void {
-    if (chunk.logged) this.#deletedChunks.push(keyOf(chunk));
-    chunk.dirty = false;
-    this.#chunks--;
-    if (this.#pool.length < this.#chunks) this.#pool.push(chunk.values.fill(0));
-  }
-
-  /** Slots behind the last one with an event are all zero and are left out. */
-  #encode(chunk: PaneChunk): Buffer {
-    const { slot, slotFields, slotsPerChunk } = this.layout;
-    let slots = slotsPerChunk;
-    while (slots > 0 && chunk.values[(slots - 1) * slot + slotFields + EVENTS] === 0) slots--;
-    const out = Buffer.allocUnsafe(CHUNK_HEADER_BYTES + slots * slot * 8);
-    out.writeDoubleLE(chunk.minute, 0);
-    out.writeDoubleLE(slots, 8);
-    Buffer.from(chunk.values.buffer, chunk.values.byteOffset, slots * slot * 8).copy(out, CHUNK_HEADER_BYTES);
-    return out;
-  }
-
-  #restoreChunk(minute: number, index: number, value: Buffer | null): void {
-    let panes = this.#minutes.get(minute);
-    if (value === null) {
-      if (panes?.[index]) {
-        this.#chunks--;
-        panes[index] = undefined;
-        if (panes.every((c) => !c)) this.#minutes.delete(minute);
-      }
-      return;
-    }
-    const slots = value.length >= CHUNK_HEADER_BYTES ? value.readDoubleLE(8) : -1;
-    if (
-      value.length !== CHUNK_HEADER_BYTES + slots * this.layout.slot * 8 ||
-      slots > this.layout.slotsPerChunk ||
-      value.readDoubleLE(0) !== minute
-    ) {
-      throw stateUnreadable(this.name, `pane/${minute}/${index}`);
-    }
-    if (!panes) {
-      panes = [];
-      this.#minutes.set(minute, panes);
-    }
-    const chunk = panes[index] ?? this.#newChunk(minute, index);
-    panes[index] = chunk;
-    chunk.values.fill(0);
-    value.copy(Buffer.from(chunk.values.buffer, chunk.values.byteOffset), 0, CHUNK_HEADER_BYTES);
+  #fold(chunk: PaneChunk, words: Words, write: Write): void {
+    const { logged, unfolded } = chunk;
+    write(keyOf(chunk), bytesOf(words));
     chunk.logged = true;
+    chunk.unfolded = false;
+    this.#undo.add(() => Object.assign(chunk, { logged, unfolded }));
+  }
+
+  #flushOpen(write: Write): void {
+    const { chunks, slots, old } = this.#values.changed;
+    const byMinute = new Map<number, ChangedSlot[]>();
+    for (const [n, chunk] of chunks.entries()) {
+      if (!chunk.open || !this.#minutes.holds(chunk)) continue;
+      const changed = byMinute.get(chunk.minute) ?? [];
+      byMinute.set(chunk.minute, changed);
+      changed.push({ chunk, slotInChunk: slots[n]!, oldAt: n * this.layout.slot });
+    }
+    for (const [minute, changed] of byMinute) {
+      const deltas = encodeDeltas(this.layout, minute, changed, old);
+      if (this.#deltas.hasRoom(minute, deltas.length)) {
+        for (const delta of deltas) write(this.#deltas.next(minute), delta);
+        continue;
+      }
+      for (const chunk of this.#minutes.get(minute)!) {
+        if (chunk?.open && chunk.unfolded) this.#fold(chunk, encodeChunk(this.layout, minute, chunk.open, true), write);
+      }
+      for (const key of this.#deltas.clear(minute)) write(key, null);
+    }
+  }
+
+  #restoreDeltas(key: string, value: Buffer | null): void {
+    // A minute's deltas are only deleted together, after what replaces them was written.
+    if (value === null) return;
+    const deltas = readDeltas(this.layout, value);
+    if (!deltas) throw stateUnreadable(this.name, key);
+    const { minute, words } = deltas;
+    this.#deltas.hold(minute, key);
+    for (let at = deltas.at; at < words.f.length; ) {
+      const chunk = this.#minutes.open(minute, words.u[at * 2]!);
+      chunk.unfolded = true;
+      at = overwriteSlot(this.layout, words, at + 1, chunk.open!, words.u[at * 2 + 1]! * this.layout.slot);
+    }
   }
 
   /** After a restore, before the first use: what is derived from the records, whatever order they came in. */
   #settle(): void {
     if (!this.#restored) return;
     this.#restored = false;
-    this.#slots.findHoles();
-    const { slot: stride, slotFields, slotsPerChunk } = this.layout;
-    for (const [minute, panes] of this.#minutes) {
-      if (minute < this.#oldest) this.#oldest = minute;
-      for (const chunk of panes) {
+    this.#entities.restored();
+    const { slotsPerChunk, headerWords } = this.layout;
+    for (const [minute, chunks] of this.#minutes.entries()) {
+      for (const chunk of chunks) {
         for (let i = 0; chunk && i < slotsPerChunk; i++) {
-          if (chunk.values[i * stride + slotFields + EVENTS]! === 0) continue;
           const slot = chunk.index * slotsPerChunk + i;
-          if (minute >= this.sinceOf(slot)) this.#slots.touch(slot, minute);
+          if (minute < this.sinceOf(slot)) continue;
+          const at = chunk.closed ? placeOf(chunk.closed, i) : 0;
+          if (at > 0 || (chunk.open && isUsed(this.layout, chunk.open, i * this.layout.slot)))
+            this.#entities.touch(slot, minute);
+          if (at > 0 && chunk.closed!.f[at + headerWords + EVENTS]! > 0) this.wasThere(slot, minute);
         }
       }
     }
+    this.#undo.merge();
   }
 }
 
 const keyOf = (chunk: PaneChunk): string => `pane/${chunk.minute}/${chunk.index}`;
-
-const panesFull = (limit: number, minute: number, oldest: number) =>
-  new WeirError(
-    "PANES_FULL",
-    "fatal",
-    `An event of minute ${minute} needs a new minute of panes, but ${limit} are held, from minute ${oldest} on.`,
-    "One source lags far behind the others or has stalled: let it catch up, or leave it out by an operator's command.",
-  );
 
 const stateUnreadable = (store: string, key: string) =>
   new WeirError(

@@ -1,22 +1,23 @@
-import type { CompiledColumn, FeatureSet, SignalDefinition } from "./feature-set.ts";
+import { HOUR_MINUTES } from "./compile-columns.ts";
+import type { FeatureSet } from "./feature-set.ts";
 import {
-  COUNT,
-  EVENTS,
-  FIRST,
-  FIRST_OFFSET,
-  FLAGGED,
-  LAST,
-  LAST_OFFSET,
-  MAX,
-  MIN,
-  SQUARES,
-  SQUARES_LOW,
-  SUM,
-  SUM_LOW,
-  squaresAboutMean,
-} from "./pane-layout.ts";
-import type { MinutePanes, PaneStore } from "./pane-store.ts";
+  HOUR_COUNT,
+  HOUR_EVENTS,
+  HOUR_EXPECTED,
+  HOUR_GOOD,
+  HOUR_MEAN,
+  HOUR_REFUSED,
+  HOUR_SIGNAL,
+  HOUR_SQUARES,
+  type HourStore,
+} from "./hour-store.ts";
+import { placeOf } from "./pane-chunk.ts";
+import { COUNT, EVENTS, FIRST_OFFSET, LAST_OFFSET, REFUSED, SUM, SUM_LOW } from "./pane-layout.ts";
+import type { PaneStore } from "./pane-store.ts";
+import { PaneSums } from "./pane-sums.ts";
+import { type Column, checkOf, columnOf, type RowState } from "./row-columns.ts";
 import { MINUTE_MS } from "./time.ts";
+import { figureOf, squaresIn, WindowFigures } from "./window-figures.ts";
 
 /** An entity without an event for so long stops emitting. */
 export const SILENT_AFTER_MINUTES = 15;
@@ -24,294 +25,186 @@ export const SILENT_AFTER_MINUTES = 15;
 /** Whether an entity has a row at a window end. `silent` is said once; `absent` is before its first event or long silent. */
 export type Activity = "alive" | "silent" | "absent";
 
-/** What a window has gathered of one signal, already rounded to float32 where a row shows it. */
-interface SignalWindow {
-  count: number;
-  sum: number;
-  mean: number;
-  std: number;
-  min: number;
-  max: number;
-  first: number;
-  last: number;
-}
-
-/** Sums over the panes of a growing window, of one signal. */
-interface Gathered {
-  count: number;
-  sum: number;
-  sumLow: number;
-  squares: number;
-  squaresLow: number;
-  min: number;
-  max: number;
-  first: number;
-  last: number;
-}
-
-const nothing = (): Gathered => ({
-  count: 0,
-  sum: 0,
-  sumLow: 0,
-  squares: 0,
-  squaresLow: 0,
-  min: Number.NaN,
-  max: Number.NaN,
-  first: Number.NaN,
-  last: Number.NaN,
-});
-
-function reset(g: Gathered): void {
-  g.count = 0;
-  g.sum = 0;
-  g.sumLow = 0;
-  g.squares = 0;
-  g.squaresLow = 0;
-  g.min = Number.NaN;
-  g.max = Number.NaN;
-  g.first = Number.NaN;
-  g.last = Number.NaN;
-}
+const GOOD = figureOf("good");
+const NO_DAY = { mean: new Float64Array(0), std: new Float64Array(0), quality: Number.NaN };
 
 /**
  * Turns an entity's panes into its row at one window end. One instance serves a partition: `atEnd` once for each window
- * end, then `activityOf` and `build` for each entity. Allocates nothing per row.
+ * end, then `activityOf` and `build` for each entity.
  */
 export class RowBuilder {
-  #set: FeatureSet;
-  #panes: PaneStore;
-  #centres: number[];
-  #metricSignals: number[];
-  #reach: number;
-  #end = 0;
-  /** Panes from the newest minute backwards. */
-  #back: (MinutePanes | undefined)[] = [];
-  #calendar: readonly number[] = [];
-  #gathered: Gathered[];
-  /** [window][signal] */
-  #windows: SignalWindow[][];
-  /** Events of the entity per window. */
-  #events: number[];
-  /** float32 means of the one-minute panes, [minutes back × signals + signal]; NaN where there is none. */
-  #means: Float32Array;
+  readonly #state: RowState;
+  readonly #panes: PaneStore;
+  readonly #columns: readonly Column[];
+  readonly #checks: readonly { readonly signal: number; readonly fails: () => boolean }[];
+  readonly #metricSignals: ReadonlySet<number>;
+  readonly #reach: number;
+  readonly #mainWindow: number;
+  /** What the windows have gathered so far. */
+  readonly #gathered: Float64Array;
 
-  constructor(set: FeatureSet, panes: PaneStore) {
-    this.#set = set;
+  constructor(set: FeatureSet, panes: PaneStore, hours: HourStore | null) {
+    const { layout } = panes;
     this.#panes = panes;
     this.#reach = reachMinutes(set);
-    this.#centres = set.signals.map((s) => ("centre" in s ? s.centre : 0));
-    this.#metricSignals = [...set.metricSignals.values()];
-    this.#gathered = set.signals.map(nothing);
-    this.#windows = set.windows.map(() =>
-      set.signals.map(() => ({ count: 0, sum: 0, mean: 0, std: 0, min: 0, max: 0, first: 0, last: 0 })),
+    this.#metricSignals = new Set(set.metricSignals.values());
+    this.#mainWindow = set.windows.indexOf(set.windowMinutes);
+    this.#gathered = new Float64Array(layout.slot);
+    const state: RowState = {
+      set,
+      figures: new WindowFigures(set, layout),
+      sums: new PaneSums(panes, set.windows.at(-1)!, set.lookbackMinutes),
+      hours,
+      own: set.windows.map(() => new Float64Array(layout.slot - layout.slotFields)),
+      end: 0,
+      slot: 0,
+      calendar: [],
+      newest: 0,
+      means: new Float32Array(0),
+      day: NO_DAY,
+      quality: 1,
+    };
+    this.#state = state;
+    this.#columns = set.plan.map((column) => columnOf(column, state));
+    this.#checks = set.plan.flatMap((c) =>
+      c.kind === "check" ? [{ signal: c.signal, fails: checkOf(c, state) }] : [],
     );
-    this.#events = set.windows.map(() => 0);
-    this.#means = new Float32Array(set.lookbackMinutes * set.signals.length);
   }
 
-  /** `endMinute` is the first minute after the windows. */
+  /** `endMinute` is the first minute after the windows; all before it are closed. */
   atEnd(endMinute: number): void {
-    this.#end = endMinute;
-    for (let i = 0; i < this.#reach; i++) this.#back[i] = this.#panes.panesOf(endMinute - 1 - i);
-    this.#calendar = this.#set.calendar(endMinute * MINUTE_MS);
+    this.#state.end = endMinute;
+    this.#state.sums.advanceTo(endMinute);
+    this.#state.calendar = this.#state.set.calendar(endMinute * MINUTE_MS);
+    if (this.#state.hours && endMinute % HOUR_MINUTES === 0) this.#closeHour(this.#state.hours);
   }
 
   activityOf(slot: number): Activity {
-    const minutes = this.#newest(slot);
+    const minutes = this.#newestOf(slot);
     if (minutes < SILENT_AFTER_MINUTES) return "alive";
-    return minutes < SILENT_AFTER_MINUTES + this.#set.hopMinutes ? "silent" : "absent";
+    return minutes < SILENT_AFTER_MINUTES + this.#state.set.hopMinutes ? "silent" : "absent";
   }
 
   /** Lowest and highest input offset of the newest minute with an event. */
   evidenceOf(slot: number): readonly [first: number, last: number] {
-    const minutes = this.#newest(slot);
-    const values = this.#chunkValues(minutes, slot);
-    if (!values) return [-1, -1];
-    const at = this.#panes.baseOf(slot) + this.#panes.layout.slotFields;
-    return [values[at + FIRST_OFFSET]!, values[at + LAST_OFFSET]!];
+    const place = this.#closedAt(this.#newestOf(slot), slot);
+    return place ? [place.f[place.own + FIRST_OFFSET]!, place.f[place.own + LAST_OFFSET]!] : [-1, -1];
   }
 
   /** Writes the row into `target` from `at` on and returns its quality, 0 to 1. */
   build(slot: number, target: Float32Array, at: number): number {
-    const quality = this.#gather(slot);
-    const { plan } = this.#set;
-    for (let c = 0; c < plan.length; c++) {
-      const value = Math.fround(this.#column(plan[c]!, target, at));
+    const state = this.#state;
+    this.#gather(slot, state.set.windows.length);
+    state.newest = this.#newestOf(slot);
+    if (state.hours) state.day = state.hours.dayBefore(Math.floor(state.end / HOUR_MINUTES), slot);
+    state.quality = this.#qualityOf(slot);
+    for (let c = 0; c < this.#columns.length; c++) {
+      const value = Math.fround(this.#columns[c]!(target, at));
       // A sum past float32 is as good as unknown.
       target[at + c] = value - value === 0 ? value : Number.NaN;
     }
-    return quality;
+    return state.quality;
   }
 
   /** Minutes back to the newest pane with an event; the reach if there is none. */
-  #newest(slot: number): number {
-    const at = this.#panes.baseOf(slot) + this.#panes.layout.slotFields + EVENTS;
+  #newestOf(slot: number): number {
     for (let i = 0; i < this.#reach; i++) {
-      const values = this.#chunkValues(i, slot);
-      if (values && values[at]! > 0) return i;
+      const place = this.#closedAt(i, slot);
+      if (place && place.f[place.own + EVENTS]! > 0) return i;
     }
     return this.#reach;
   }
 
-  #chunkValues(minutesBack: number, slot: number): Float64Array | undefined {
-    if (this.#end - 1 - minutesBack < this.#panes.sinceOf(slot)) return undefined;
-    return this.#back[minutesBack]?.[Math.floor(slot / this.#panes.layout.slotsPerChunk)]?.values;
+  /** The entity's own fields in a minute. */
+  #closedAt(minutesBack: number, slot: number): { readonly f: Float64Array; readonly own: number } | undefined {
+    const { slotsPerChunk, headerWords } = this.#panes.layout;
+    const minute = this.#state.end - 1 - minutesBack;
+    if (minute < this.#panes.sinceOf(slot)) return undefined;
+    const closed = this.#panes.chunksOf(minute)?.[Math.floor(slot / slotsPerChunk)]?.closed;
+    const at = closed ? placeOf(closed, slot & (slotsPerChunk - 1)) : 0;
+    return at > 0 ? { f: closed!.f, own: at + headerWords } : undefined;
   }
 
-  /** Fills windows and pane means, newest pane first; returns the share of good cells. */
-  #gather(slot: number): number {
-    const { windows, lookbackMinutes, windowMinutes } = this.#set;
-    const signals = this.#set.signals.length;
-    const { cell, ordered } = this.#panes.layout;
-    const base = this.#panes.baseOf(slot);
-    const eventsAt = base + this.#panes.layout.slotFields + EVENTS;
-    const longest = windows.at(-1)!;
-    const index = Math.floor(slot / this.#panes.layout.slotsPerChunk);
-    const minutesOfSlot = this.#end - this.#panes.sinceOf(slot);
-    const means = this.#means;
-    const centres = this.#centres;
-    const gathered = this.#gathered;
-    for (const g of gathered) reset(g);
-    let events = 0;
+  /** The first `count` windows; each goes on from where the shorter one ended. */
+  #gather(slot: number, count: number): void {
+    const { set, sums, end, figures, own } = this.#state;
+    const g = this.#gathered.fill(0);
+    let to = end;
+    for (let w = 0; w < count; w++) {
+      const from = end - set.windows[w]!;
+      sums.gather(slot, from, to, end, g);
+      figures.describe(w, g);
+      own[w]!.set(g.subarray(this.#panes.layout.slotFields));
+      to = from;
+    }
+    this.#state.slot = slot;
+    this.#state.means = sums.meansOf(slot) ?? this.#state.means;
+  }
+
+  /**
+   * Share of the minutes that have a good value, over the metrics that the entity sends; times the share of its events
+   * that were accepted. A signal in which a fault is recognised has no good value.
+   */
+  #qualityOf(slot: number): number {
+    const { figures, own, set } = this.#state;
+    let expected = 0;
     let good = 0;
-    let window = 0;
-    for (let i = 0; i < lookbackMinutes; i++) {
-      const values = i < minutesOfSlot ? this.#back[i]?.[index]?.values : undefined;
-      if (!values) means.fill(Number.NaN, i * signals, (i + 1) * signals);
-      else {
-        events += values[eventsAt]!;
-        for (let s = 0; s < signals; s++) {
-          const c = base + s * cell;
-          const count = values[c + COUNT]!;
-          if (count === 0) {
-            means[i * signals + s] = Number.NaN;
-            continue;
-          }
-          means[i * signals + s] = centres[s]! + (values[c + SUM]! + values[c + SUM_LOW]!) / count;
-          if (i < longest) addPane(gathered[s]!, values, c, ordered);
-        }
-        if (i < windowMinutes) {
-          for (const s of this.#metricSignals) {
-            const c = base + s * cell;
-            if (values[c + COUNT]! > 0 && values[c + FLAGGED] === 0) good++;
-          }
-        }
-      }
-      if (i + 1 === windows[window]) {
-        this.#events[window] = events;
-        for (let s = 0; s < signals; s++) describe(gathered[s]!, this.#centres[s]!, this.#windows[window]![s]!);
-        window++;
-      }
+    for (const signal of this.#panes.signalsOf(slot)) {
+      if (!this.#metricSignals.has(signal)) continue;
+      expected += set.windowMinutes;
+      if (this.#checks.some((check) => check.signal === signal && check.fails())) continue;
+      good += figures.values[figures.at(this.#mainWindow, signal, GOOD)]!;
     }
-    const expected = this.#metricSignals.length * windowMinutes;
-    return expected === 0 ? 1 : good / expected;
+    const events = own[this.#mainWindow]![EVENTS]!;
+    const refused = own[this.#mainWindow]![REFUSED]!;
+    return (expected === 0 ? 1 : good / expected) * (refused === 0 ? 1 : events / (events + refused));
   }
 
-  #column(column: CompiledColumn, row: Float32Array, at: number): number {
-    switch (column.kind) {
-      case "calendar":
-        return this.#calendar[column.field]!;
-      case "lag":
-        return this.#means[column.minutes * this.#set.signals.length + column.signal]!;
-      case "changeRate": {
-        let now = 0;
-        let before = 0;
-        for (const s of column.signals) {
-          now += this.#means[s]!;
-          before += this.#means[this.#set.signals.length + s]!;
+  /** Makes hourly panes of the hour that ends here, for all entities that spoke in it. */
+  #closeHour(hours: HourStore): void {
+    const { set, figures, own, end } = this.#state;
+    const { cellAt, counted, centres } = this.#panes.layout;
+    const g = this.#gathered;
+    const window = set.windows.indexOf(HOUR_MINUTES);
+    for (const [, slot] of this.#panes.entities()) {
+      this.#gather(slot, window + 1);
+      if (own[window]![EVENTS] === 0) continue;
+      const [values, at] = hours.open(end / HOUR_MINUTES - 1, slot);
+      for (const [place, signal] of set.daySignals.entries()) {
+        const c = cellAt[signal]!;
+        const into = at + place * HOUR_SIGNAL;
+        if (counted[signal]) this.#closeCounts(signal, values, into);
+        else if (g[c + COUNT]! > 0) {
+          values[into + HOUR_COUNT] = g[c + COUNT]!;
+          values[into + HOUR_MEAN] = centres[signal]! + (g[c + SUM]! + g[c + SUM_LOW]!) / g[c + COUNT]!;
+          values[into + HOUR_SQUARES] = squaresIn(g, c);
         }
-        return (now - before) / Math.max(Math.abs(before), column.smallestUnit);
       }
-      case "ratio":
-        return row[at + column.numerator]! / Math.max(row[at + column.denominator]!, 1);
-      case "statistic":
-        return this.#statistic(column);
+      values[at + hours.figures + HOUR_EVENTS] = own[window]![EVENTS]!;
+      values[at + hours.figures + HOUR_REFUSED] = own[window]![REFUSED]!;
+      for (const signal of this.#panes.signalsOf(slot)) {
+        if (!this.#metricSignals.has(signal)) continue;
+        values[at + hours.figures + HOUR_EXPECTED]! += HOUR_MINUTES;
+        values[at + hours.figures + HOUR_GOOD]! += figures.values[figures.at(window, signal, GOOD)]!;
+      }
     }
   }
 
-  #statistic(column: CompiledColumn & { kind: "statistic" }): number {
-    const w = this.#windows[column.window]![column.signal]!;
-    const lines = isCounted(this.#set.signals[column.signal]!);
-    switch (column.statistic) {
-      case "slope":
-        return this.#slope(column.signal, this.#set.windows[column.window]!);
-      case "count":
-      case "sum":
-        // No such line is a zero where the entity spoke at all; no sample of a metric is a gap.
-        if (lines) return this.#events[column.window]! > 0 ? w.count : Number.NaN;
-        return w.count === 0 ? Number.NaN : column.statistic === "sum" ? w.sum : w.count;
-      default:
-        return w[column.statistic];
+  /** Of lines, each minute in which the entity spoke is one value: how many there were. */
+  #closeCounts(signal: number, values: Float64Array, into: number): void {
+    const { sums, slot, end, means } = this.#state;
+    for (let back = HOUR_MINUTES - 1; back >= 0; back--) {
+      const count = means[sums.meansAt(slot, end - 1 - back) + signal]!;
+      if (Number.isNaN(count)) continue;
+      // Welford: mean and squares about it, value by value.
+      const n = ++values[into + HOUR_COUNT]!;
+      const delta = count - values[into + HOUR_MEAN]!;
+      values[into + HOUR_MEAN]! += delta / n;
+      values[into + HOUR_SQUARES]! += delta * (count - values[into + HOUR_MEAN]!);
     }
-  }
-
-  /** Least squares through the float32 pane means, per minute; NaN below two panes. */
-  #slope(signal: number, minutes: number): number {
-    const signals = this.#set.signals.length;
-    let n = 0;
-    let sumX = 0;
-    let sumY = 0;
-    for (let i = 0; i < minutes; i++) {
-      const y = this.#means[i * signals + signal]!;
-      if (Number.isNaN(y)) continue;
-      n++;
-      sumX -= i;
-      sumY += y;
-    }
-    if (n < 2) return Number.NaN;
-    const meanX = sumX / n;
-    const meanY = sumY / n;
-    let xy = 0;
-    let xx = 0;
-    for (let i = 0; i < minutes; i++) {
-      const y = this.#means[i * signals + signal]!;
-      if (Number.isNaN(y)) continue;
-      const x = -i - meanX;
-      xy += x * (y - meanY);
-      xx += x * x;
-    }
-    return xy / xx;
   }
 }
 
 /** Minutes before a window end whose panes must be kept: for its row, and to see who has just fallen silent. */
 export const reachMinutes = (set: FeatureSet): number =>
   Math.max(set.lookbackMinutes, SILENT_AFTER_MINUTES + set.hopMinutes);
-
-const isCounted = (signal: SignalDefinition): boolean => "levels" in signal;
-
-/** Panes come newest first, so the first pane met holds the last value. */
-function addPane(g: Gathered, v: Float64Array, c: number, ordered: boolean): void {
-  const sum = v[c + SUM]!;
-  const newSum = g.sum + sum;
-  const sumPart = newSum - g.sum;
-  g.sumLow += g.sum - (newSum - sumPart) + (sum - sumPart) + v[c + SUM_LOW]!;
-  g.sum = newSum;
-  const squares = v[c + SQUARES]!;
-  const newSquares = g.squares + squares;
-  const squaresPart = newSquares - g.squares;
-  g.squaresLow += g.squares - (newSquares - squaresPart) + (squares - squaresPart) + v[c + SQUARES_LOW]!;
-  g.squares = newSquares;
-  const min = v[c + MIN]!;
-  const max = v[c + MAX]!;
-  if (!(g.min <= min)) g.min = min;
-  if (!(g.max >= max)) g.max = max;
-  if (ordered) {
-    if (g.count === 0) g.last = v[c + LAST]!;
-    g.first = v[c + FIRST]!;
-  }
-  g.count += v[c + COUNT]!;
-}
-
-function describe(g: Gathered, centre: number, into: SignalWindow): void {
-  const n = g.count;
-  const sum = g.sum + g.sumLow;
-  into.count = n;
-  into.sum = sum + centre * n;
-  into.mean = centre + sum / n;
-  into.std = n < 2 ? Number.NaN : Math.sqrt(squaresAboutMean(n, g.sum, g.sumLow, g.squares, g.squaresLow) / (n - 1));
-  into.min = g.min;
-  into.max = g.max;
-  into.first = g.first;
-  into.last = g.last;
-}

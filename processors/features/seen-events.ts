@@ -1,4 +1,6 @@
 import { type StateStore, type StoreName, storeName, WeirError } from "../../streams/index.ts";
+import { DeltaKeys } from "./delta-keys.ts";
+import { UndoLog } from "./undo-log.ts";
 
 /** A 64-bit hash as two halves, so that no BigInt is made on the hot path. */
 export interface Hash64 {
@@ -30,14 +32,16 @@ export function extendHash(seed: Hash64, text: string, into: Hash64): Hash64 {
 /** Non-negative and below 2^52: orders events of equal time the same way wherever they come from. */
 export const tieOf = (hash: Hash64): number => (hash.high >>> 0) * 0x100000 + (hash.low >>> 12);
 
-/** One segment of a minute's hashes is one changelog value: 4,096 × 8 bytes. */
-const SEGMENT_HASHES = 4096;
+/** Of one changelog value: 64 KiB, less its minute. */
+const MAX_VALUE_HASHES = 8_191;
+const HASH_BYTES = 8;
+const HEAD_BYTES = 8;
 /** 4 Mi events of one partition in one minute: 32 MiB. */
 const MAX_HASHES = 1 << 22;
 
 /** The hashes of one minute: a list in the order of arrival, and an open-addressed table of places in it. */
 class SeenMinute {
-  hashes = new Int32Array(512);
+  hashes: Int32Array<ArrayBuffer> = new Int32Array(512);
   count = 0;
   /** First hash that the changelog lacks. */
   loggedCount = 0;
@@ -58,6 +62,16 @@ class SeenMinute {
     this.#table[at] = this.count;
     if (this.count * 2 > this.#table.length) this.#rehash();
     return true;
+  }
+
+  /** Takes the last addition back: nothing was placed after it, so nothing is looked for behind its place. */
+  removeLast(): void {
+    const mask = this.#table.length - 1;
+    let at = this.hashes[this.count * 2 - 1]! & mask;
+    while (this.#table[at] !== this.count) at = (at + 1) & mask;
+    this.#table[at] = 0;
+    this.count--;
+    this.loggedCount = Math.min(this.loggedCount, this.count);
   }
 
   #rehash(): void {
@@ -83,12 +97,18 @@ function enlarged(array: Int32Array): Int32Array<ArrayBuffer> {
 
 /**
  * Which events of the open minutes have been counted. After a minute's close a second copy is late, so closed minutes
- * are forgotten. Changelog keys: `<minute>/<segment>`, the segment's hashes as int32 pairs, little-endian.
+ * are forgotten. Changelog keys: `seen/<minute mod 256>/<n>` (float64 minute, then hashes as int32 pairs, little-endian):
+ * what one commit added, until the minute closes or its records are folded into fewer.
  */
 export class SeenEvents implements StateStore {
   readonly name: StoreName;
   #minutes = new Map<number, SeenMinute>();
-  #deleted: string[] = [];
+  #keys = new DeltaKeys("seen");
+  #closed = new Set<number>();
+  #undo = new UndoLog();
+  /** Where hashes were added since the last merge, in order. */
+  #added: SeenMinute[] = [];
+  #mark = 0;
 
   constructor(name: string) {
     this.name = storeName(name);
@@ -109,53 +129,94 @@ export class SeenEvents implements StateStore {
         "Give the input topic more partitions.",
       );
     }
-    return seen.add(hash.high, hash.low);
+    if (!seen.add(hash.high, hash.low)) return false;
+    this.#added.push(seen);
+    return true;
   }
 
   evictBelow(minute: number): void {
     for (const [m, seen] of this.#minutes) {
       if (m >= minute) continue;
-      for (let i = 0; i * SEGMENT_HASHES < seen.loggedCount; i++) this.#deleted.push(`${m}/${i}`);
       this.#minutes.delete(m);
+      this.#closed.add(m);
+      this.#undo.add(() => {
+        this.#minutes.set(m, seen);
+        this.#closed.delete(m);
+      });
     }
   }
 
   restore(key: string, value: Buffer | null): void {
-    const [minute, segment] = key.split("/").map(Number) as [number, number];
-    if (value === null) {
-      // Segments of a minute are only deleted together, at its close.
-      this.#minutes.delete(minute);
-      return;
-    }
+    // A minute's records are only deleted together, at its close.
+    if (value === null) return;
+    const minute = value.readDoubleLE(0);
     let seen = this.#minutes.get(minute);
     if (!seen) {
       seen = new SeenMinute();
       this.#minutes.set(minute, seen);
     }
-    for (let at = 0; at < value.length; at += 8) seen.add(value.readInt32LE(at), value.readInt32LE(at + 4));
-    seen.loggedCount = Math.max(seen.loggedCount, segment * SEGMENT_HASHES + value.length / 8);
+    for (let at = HEAD_BYTES; at < value.length; at += HASH_BYTES) {
+      seen.add(value.readInt32LE(at), value.readInt32LE(at + 4));
+    }
+    seen.loggedCount = seen.count;
+    this.#keys.hold(minute, key);
   }
 
   flush(write: (key: string, value: Buffer | null) => void): void {
-    for (const key of this.#deleted) write(key, null);
-    this.#deleted = [];
+    this.#undo.add(this.#keys.undo());
+    for (const minute of this.#closed) for (const key of this.#keys.clear(minute)) write(key, null);
+    this.#closed.clear();
     for (const [minute, seen] of this.#minutes) {
       if (seen.loggedCount === seen.count) continue;
-      for (let i = Math.floor(seen.loggedCount / SEGMENT_HASHES); i * SEGMENT_HASHES < seen.count; i++) {
-        const part = seen.hashes.subarray(i * SEGMENT_HASHES * 2, Math.min((i + 1) * SEGMENT_HASHES, seen.count) * 2);
-        write(`${minute}/${i}`, Buffer.from(new Uint8Array(part.buffer, part.byteOffset, part.byteLength)));
+      const room = this.#keys.hasRoom(minute, Math.ceil((seen.count - seen.loggedCount) / MAX_VALUE_HASHES));
+      const stale = new Set(room ? [] : this.#keys.clear(minute));
+      for (let first = room ? seen.loggedCount : 0; first < seen.count; first += MAX_VALUE_HASHES) {
+        const key = this.#keys.next(minute);
+        stale.delete(key);
+        write(key, recordOf(minute, seen, first, Math.min(first + MAX_VALUE_HASHES, seen.count)));
       }
+      for (const key of stale) write(key, null);
+      const before = seen.loggedCount;
       seen.loggedCount = seen.count;
+      this.#undo.add(() => {
+        seen.loggedCount = before;
+      });
     }
   }
 
-  get size() {
-    let keys = 0;
-    let bytes = 0;
-    for (const seen of this.#minutes.values()) {
-      keys += Math.ceil(seen.count / SEGMENT_HASHES);
-      bytes += seen.bytes;
-    }
-    return { keys, bytes };
+  savepoint(): void {
+    this.#undo.savepoint();
+    this.#mark = this.#added.length;
   }
+
+  rollback(): void {
+    this.#undo.rollback();
+    while (this.#added.length > this.#mark) this.#added.pop()!.removeLast();
+  }
+
+  merge(): void {
+    this.#undo.merge();
+    this.#added = [];
+    this.#mark = 0;
+  }
+
+  drop(): void {
+    this.#undo.drop();
+    this.#mark = 0;
+    while (this.#added.length > 0) this.#added.pop()!.removeLast();
+  }
+
+  get size() {
+    let bytes = 0;
+    for (const seen of this.#minutes.values()) bytes += seen.bytes;
+    return { keys: this.#keys.count, bytes };
+  }
+}
+
+function recordOf(minute: number, seen: SeenMinute, first: number, end: number): Buffer {
+  const out = Buffer.allocUnsafe(HEAD_BYTES + (end - first) * HASH_BYTES);
+  out.writeDoubleLE(minute, 0);
+  const { buffer, byteOffset } = seen.hashes;
+  Buffer.from(buffer, byteOffset + first * HASH_BYTES, (end - first) * HASH_BYTES).copy(out, HEAD_BYTES);
+  return out;
 }

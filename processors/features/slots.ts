@@ -2,9 +2,13 @@
 export interface SlotHolder {
   readonly entity: string;
   readonly sinceMinute: number;
+  /** Signals that the entity has ever sent a value of. */
+  readonly signals: readonly number[];
 }
 
-interface Slot extends SlotHolder {
+export interface Slot extends SlotHolder {
+  /** `signals` as bits, as the codes of sparse panes have them: the even ones of 32, 16 signals a number. */
+  readonly known: readonly number[];
   /** Newest minute with an event of this entity. */
   lastMinute: number;
 }
@@ -20,16 +24,28 @@ export class Slots {
     return this.#byEntity.get(entity);
   }
 
+  /** The slot that the next new entity gets. */
+  get next(): number {
+    return this.#free.at(-1) ?? this.#slots.length;
+  }
+
   take(entity: string, sinceMinute: number): number {
     const slot = this.#free.pop() ?? this.#slots.length;
-    this.set(slot, { entity, sinceMinute });
+    this.set(slot, { entity, sinceMinute, signals: [] });
     return slot;
+  }
+
+  /** Takes a `take` back, if it was the last change. */
+  untake(slot: number, wasFree: boolean): void {
+    this.clear(slot);
+    if (wasFree) this.#free.push(slot);
+    else this.#slots.length = slot;
   }
 
   /** For a restore, where holders come in any order. */
   set(slot: number, holder: SlotHolder): void {
     this.clear(slot);
-    this.#slots[slot] = { ...holder, lastMinute: -1 };
+    this.#slots[slot] = withSignals({ ...holder, known: [], lastMinute: Number.NEGATIVE_INFINITY }, holder.signals);
     this.#byEntity.set(holder.entity, slot);
   }
 
@@ -50,17 +66,32 @@ export class Slots {
     if (held && minute > held.lastMinute) held.lastMinute = minute;
   }
 
-  /** Frees the slots of entities without an event at or after the minute, and returns them. */
-  freeOlderThan(minute: number): number[] {
-    const freed: number[] = [];
+  /** Replaces the holder as it is, its newest minute too. */
+  replace(slot: number, holder: Slot): void {
+    this.#slots[slot] = holder;
+  }
+
+  /** Frees the slots of entities without an event at or after the minute, and returns them with their holders. */
+  freeOlderThan(minute: number): { slot: number; holder: Slot }[] {
+    const freed: { slot: number; holder: Slot }[] = [];
     for (const [i, slot] of this.#slots.entries()) {
       if (slot && slot.lastMinute < minute) {
         this.clear(i);
         this.#free.push(i);
-        freed.push(i);
+        freed.push({ slot: i, holder: slot });
       }
     }
     return freed;
+  }
+
+  /** Takes a freeing back, if it was the last change. */
+  unfree(freed: readonly { slot: number; holder: Slot }[]): void {
+    for (const { slot, holder } of freed.toReversed()) {
+      this.#free.pop();
+      this.#slots[slot] = holder;
+      this.#byEntity.set(holder.entity, slot);
+    }
+    this.#sorted = null;
   }
 
   /** Holes below the highest slot are free; call it once after a restore. */
@@ -77,4 +108,10 @@ export class Slots {
   get count(): number {
     return this.#byEntity.size;
   }
+}
+
+export function withSignals(holder: Slot, signals: readonly number[]): Slot {
+  const known: number[] = [];
+  for (const s of signals) known[s >> 4] = (known[s >> 4] ?? 0) | (1 << ((s & 15) * 2));
+  return { ...holder, signals, known: Array.from(known, (word) => word ?? 0) };
 }

@@ -1,17 +1,18 @@
 export { WILDCARD } from "./mask.ts";
+export { type MinedMinute, maskedText, mineMinute } from "./minute.ts";
 export {
-  advanceBaseline,
-  rekey,
   type TemplateBaseline,
   type TemplateCounts,
+  type TemplateSignal,
   type TemplateSignals,
+  templateSignalNames,
   templateSignals,
 } from "./signals.ts";
 export {
   MAX_TEMPLATES,
   type Mined,
   type MinerOptions,
-  type MinerSnapshot,
+  snapshotOf,
   type Template,
   TemplateMiner,
   type TemplateSnapshot,

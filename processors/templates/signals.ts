@@ -1,4 +1,4 @@
-/** Lines of one entity in one minute by template key. */
+/** Lines of one entity in one minute by template. */
 export type TemplateCounts = ReadonlyMap<string, number>;
 
 /** What is usual: each template's lines, older ones counting less. */
@@ -19,13 +19,10 @@ export interface TemplateSignals {
   readonly topShare: number;
 }
 
-/** A day back a line counts half. */
-const HALF_LIFE_MINUTES = 1_440;
+export const templateSignalNames = ["distinct", "fresh", "rareShare", "entropyBits", "evenness", "topShare"] as const;
+export type TemplateSignal = (typeof templateSignalNames)[number];
+
 const RARE_BELOW = 0.01;
-/** A line this faded is forgotten, after some ten days. */
-const FORGOTTEN_BELOW = 1e-3;
-/** Of one entity: its live templates and as many that gave way to them. */
-const MAX_KNOWN = 256;
 
 /** The signals of one minute against the baseline before it. Pure. The order of the counts makes no difference. */
 export function templateSignals(counts: TemplateCounts, baseline: TemplateBaseline): TemplateSignals {
@@ -56,38 +53,6 @@ export function templateSignals(counts: TemplateCounts, baseline: TemplateBaseli
     evenness: counts.size > 1 ? entropyBits / Math.log2(counts.size) : 0,
     topShare: lines > 0 ? top / lines : Number.NaN,
   };
-}
-
-/** The baseline after a minute, `elapsedMinutes` after the last one it took. Pure. At most 256 templates are known. */
-export function advanceBaseline(
-  baseline: TemplateBaseline,
-  counts: TemplateCounts,
-  elapsedMinutes: number,
-): Map<string, number> {
-  const fade = 0.5 ** (Math.max(0, elapsedMinutes) / HALF_LIFE_MINUTES);
-  const next = new Map<string, number>();
-  for (const [key, weight] of baseline) {
-    const left = weight * fade;
-    if (left >= FORGOTTEN_BELOW) next.set(key, left);
-  }
-  for (const [key, count] of counts) next.set(key, (next.get(key) ?? 0) + count);
-  if (next.size <= MAX_KNOWN) return next;
-  const heaviest = [...inOrder(next)].sort((a, b) => b[1] - a[1]).slice(0, MAX_KNOWN);
-  return new Map(heaviest);
-}
-
-/**
- * Counts or a baseline under the keys that templates have now: a template that widened keeps what it had, so it is
- * neither new nor rare for that. `renamed` leads from an old key to the next one; chains are followed.
- */
-export function rekey(counts: TemplateCounts, renamed: ReadonlyMap<string, string>): Map<string, number> {
-  const next = new Map<string, number>();
-  for (const [old, count] of counts) {
-    let key = old;
-    for (let i = 0; i <= renamed.size && renamed.has(key); i++) key = renamed.get(key)!;
-    next.set(key, (next.get(key) ?? 0) + count);
-  }
-  return next;
 }
 
 const inOrder = (counts: ReadonlyMap<string, number>): [string, number][] =>

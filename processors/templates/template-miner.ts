@@ -8,6 +8,11 @@ export interface Template {
   readonly text: string;
   /** Lines taken since it was made. */
   readonly count: number;
+  /** Line that made it, counted from 1: its number for life, which no other template of this miner has had. */
+  readonly made: number;
+  /** What its lines amount to, older ones counting less, as of `weightMinute`; kept up by `mineMinute`. */
+  readonly weight: number;
+  readonly weightMinute: number;
 }
 
 export interface Mined {
@@ -18,20 +23,20 @@ export interface Mined {
    */
   readonly change: "none" | "created" | "widened";
   readonly previousKey?: string;
+  /** The template that gave way to a created one. */
+  readonly evicted?: Template;
 }
 
-/** All a miner knows, as JSON. Two miners with equal snapshots answer every later line alike. */
-export interface MinerSnapshot {
-  readonly lines: number;
-  readonly templates: readonly TemplateSnapshot[];
-}
-
+/** All a miner knows of a template, as JSON. Two miners with equal snapshots answer every later line alike. */
 export interface TemplateSnapshot {
   readonly tokens: readonly string[];
   /** Branches under the word count; the words that made the template may since have become wildcards. */
   readonly path: readonly string[];
   readonly count: number;
+  readonly made: number;
   readonly lastLine: number;
+  readonly weight: number;
+  readonly weightMinute: number;
 }
 
 export interface MinerOptions {
@@ -53,7 +58,10 @@ interface Cluster extends Template {
   key: string;
   text: string;
   count: number;
-  tokens: string[];
+  weight: number;
+  weightMinute: number;
+  /** Replaced as a whole when a word becomes a wildcard: snapshots share it. */
+  tokens: readonly string[];
   readonly path: readonly string[];
   lastLine: number;
 }
@@ -83,36 +91,44 @@ export class TemplateMiner {
   readonly #clusters = new Set<Cluster>();
   #lines = 0;
 
-  constructor(options: MinerOptions = {}, snapshot?: MinerSnapshot) {
+  /** `snapshot` in any order. */
+  constructor(options: MinerOptions = {}, snapshot: readonly TemplateSnapshot[] = []) {
     this.#maxTemplates = options.maxTemplates ?? MAX_TEMPLATES;
     this.#similarity = options.similarity ?? 0.4;
     this.#wordLevels = (options.depth ?? 4) - 3;
     this.#maxChildren = options.maxChildren ?? 100;
     this.#tokenize = options.tokenize ?? maskedTokens;
-    if (!snapshot) return;
-    this.#lines = snapshot.lines;
-    for (const { tokens, path, count, lastLine } of snapshot.templates) {
-      this.#insert({ ...identity(tokens), count, tokens: [...tokens], path, lastLine });
+    for (const template of snapshot.toSorted((a, b) => a.made - b.made)) {
+      this.#insert({ ...template, ...identity(template.tokens) });
+      // The newest line's template is never the one that gives way.
+      this.#lines = Math.max(this.#lines, template.lastLine);
     }
   }
 
   /** Learns from a line. */
   mine(line: string): Mined {
-    const tokens = this.#tokenize(line);
+    return this.mineTokens(this.#tokenize(line));
+  }
+
+  /** Learns from `count` lines of the same words. */
+  mineTokens(tokens: readonly string[], count = 1): Mined {
     this.#lines++;
     const cluster = this.#find(tokens);
     if (!cluster) {
       const made = this.#insert({
         ...identity(tokens),
-        count: 1,
+        count,
         tokens,
         path: this.#pathFor(tokens),
+        made: this.#lines,
         lastLine: this.#lines,
+        weight: 0,
+        weightMinute: 0,
       });
-      if (this.#clusters.size > this.#maxTemplates) this.#evict();
-      return { template: made, change: "created" };
+      const evicted = this.#clusters.size > this.#maxTemplates ? this.#evict() : undefined;
+      return { template: made, change: "created", ...(evicted && { evicted }) };
     }
-    cluster.count++;
+    cluster.count += count;
     cluster.lastLine = this.#lines;
     const previousKey = cluster.key;
     return widen(cluster, tokens)
@@ -129,14 +145,13 @@ export class TemplateMiner {
     return this.#clusters.size;
   }
 
-  snapshot(): MinerSnapshot {
-    const templates = [...this.#clusters].map(({ tokens, path, count, lastLine }) => ({
-      tokens: [...tokens],
-      path,
-      count,
-      lastLine,
-    }));
-    return { lines: this.#lines, templates };
+  /** The template's lines now weigh so much. */
+  weigh(template: Template, weight: number, weightMinute: number): void {
+    Object.assign(template, { weight, weightMinute });
+  }
+
+  snapshot(): TemplateSnapshot[] {
+    return [...this.#clusters].map(snapshotOf);
   }
 
   #find(tokens: readonly string[]): Cluster | undefined {
@@ -208,10 +223,10 @@ export class TemplateMiner {
     return cluster;
   }
 
-  #evict(): void {
+  #evict(): Template | undefined {
     let stale: Cluster | undefined;
     for (const cluster of this.#clusters) if (!stale || cluster.lastLine < stale.lastLine) stale = cluster;
-    if (!stale) return;
+    if (!stale) return undefined;
     this.#clusters.delete(stale);
     const root = this.#root.get(stale.tokens.length)!;
     const nodes = [root];
@@ -220,20 +235,23 @@ export class TemplateMiner {
     leaf.clusters.splice(leaf.clusters.indexOf(stale), 1);
     for (let i = nodes.length - 1; i > 0 && isEmpty(nodes[i]!); i--) nodes[i - 1]!.children.delete(stale.path[i - 1]!);
     if (isEmpty(root)) this.#root.delete(stale.tokens.length);
+    return stale;
   }
 }
 
 /** Puts wildcards where the line differs; false if it differs nowhere. */
 function widen(cluster: Cluster, tokens: readonly string[]): boolean {
-  let changed = false;
-  for (let i = 0; i < tokens.length; i++) {
-    if (cluster.tokens[i] === tokens[i] || cluster.tokens[i] === WILDCARD) continue;
-    cluster.tokens[i] = WILDCARD;
-    changed = true;
-  }
-  if (changed) Object.assign(cluster, identity(cluster.tokens));
-  return changed;
+  if (cluster.tokens.every((word, i) => word === tokens[i] || word === WILDCARD)) return false;
+  const wider = cluster.tokens.map((word, i) => (word === tokens[i] ? word : WILDCARD));
+  Object.assign(cluster, { tokens: wider, ...identity(wider) });
+  return true;
 }
+
+/** Of a template of a miner, what brings it back. */
+export const snapshotOf = (template: Template): TemplateSnapshot => {
+  const { tokens, path, count, made, lastLine, weight, weightMinute } = template as Cluster;
+  return { tokens, path, count, made, lastLine, weight, weightMinute };
+};
 
 function identity(tokens: readonly string[]): { key: string; text: string } {
   const text = tokens.join(" ");

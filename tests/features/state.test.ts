@@ -31,6 +31,13 @@ function changelogAfter(processor: ReturnType<typeof newProcessor>): [store: str
   return log;
 }
 
+function keysAfter(processor: ReturnType<typeof newProcessor>): string[] {
+  const keys: string[] = [];
+  for (const store of processor.stores)
+    store.flush((key, value) => keys.push(`${store.name}/${key}${value ? "" : " deleted"}`));
+  return keys;
+}
+
 test("duplicates are still known after a restart, however many segments their minute has", () => {
   const events = Array.from({ length: 10_000 }, (_, i) => metricEvent("a", T, { cpu: 1 }, `e${i}`));
   const processor = newProcessor();
@@ -84,22 +91,36 @@ test("a flush hands over only what changed since the last one", () => {
     eventsOf("s", `h${i}`, T, [metricEvent(`h${i}`, T, { cpu: 1 })]),
   );
   run([sign("s", "open", T), ...records], processor);
-  expect(changelogAfter(processor).filter(([s]) => s === "panes")).toHaveLength(4 + 200);
+  expect(changelogAfter(processor).filter(([s]) => s === "panes")).toHaveLength(1 + 200);
   run([eventsOf("s", "h70", T, [metricEvent("h70", T, { cpu: 2 })])], processor);
   expect(changelogAfter(processor).map(([s, k]) => `${s}/${k}`)).toEqual([
     "time/now",
-    `panes/pane/${DAY_ONE}/1`,
-    `seen/${DAY_ONE}/0`,
+    `panes/open/${DAY_ONE % 256}/1`,
+    `seen/seen/${DAY_ONE % 256}/1`,
   ]);
+  run([sign("s", "tick", T + 2 * MINUTE)], processor);
+  expect(keysAfter(processor)).toEqual([
+    "time/now",
+    ...Array.from({ length: 200 }, (_, i) => `panes/slot/${i}`), // signals they are now known to send
+    ...[0, 1, 2, 3].map((chunk) => `panes/pane/${DAY_ONE}/${chunk}`),
+    ...[0, 1].map((n) => `panes/open/${DAY_ONE % 256}/${n} deleted`),
+    ...[0, 1].map((n) => `seen/seen/${DAY_ONE % 256}/${n} deleted`),
+  ]);
+  run([sign("s", "tick", T + 2 * MINUTE)], processor);
+  expect(keysAfter(processor)).toEqual(["time/now"]);
 });
 
 test("state of another feature set is refused, not misread", () => {
   const processor = newProcessor();
-  run([sign("s", "open", T), eventsOf("s", "a", T, [metricEvent("a", T, { cpu: 1 })])], processor);
+  const event = eventsOf("s", "a", T, [metricEvent("a", T, { cpu: 1 })]);
+  run([sign("s", "open", T), event], processor);
   const other = newProcessor(featureSetFromMetrics({ name: "other", metrics: ["m"], hopMinutes: 1 }));
+  const delta = changelogAfter(processor).find(([, key]) => key.startsWith("open/"))!;
+  run([sign("s", "tick", T + 2 * MINUTE)], processor);
   const pane = changelogAfter(processor).find(([, key]) => key.startsWith("pane/"))!;
   const panes = other.stores.find((s) => s.name === "panes")!;
-  expect(() => panes.restore(pane[1], pane[2])).toThrowError(expect.objectContaining({ code: "STATE_UNREADABLE" }));
+  for (const [, key, value] of [delta, pane])
+    expect(() => panes.restore(key, value)).toThrowError(expect.objectContaining({ code: "STATE_UNREADABLE" }));
 });
 
 test("memory is bounded by live entities and minutes, not by how much was read", () => {

@@ -107,6 +107,7 @@ class Columns {
       const unit = Math.max(...column.changeRateOf.map((s) => smallestUnit(this.#definition(s))));
       return `((${now}) - (${before})) / greatest(abs(${before}), ${unit})`;
     }
+    if (!("ratioOf" in column)) throw new Error(`${column.name}: there is no SQL for this kind of column.`);
     const [over, under] = column.ratioOf.map(
       (c) => `(${this.of(this.#set.columns.find((d) => d.name === c)!)})::FLOAT`,
     );

@@ -1,9 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { advanceBaseline, rekey, templateSignals } from "../../processors/templates/index.ts";
+import { templateSignals } from "../../processors/templates/index.ts";
 
 const of = (counts: Record<string, number>) => new Map(Object.entries(counts));
-const DAY = 1_440;
 
 describe("signals of a minute", () => {
   test("four templates evenly: two bits, even, a quarter each", () => {
@@ -77,47 +76,4 @@ describe("signals of a minute", () => {
       }),
     );
   });
-});
-
-describe("baseline", () => {
-  test("a day back counts half", () => {
-    expect(advanceBaseline(of({ a: 8 }), of({ a: 1 }), DAY)).toEqual(of({ a: 5 }));
-    expect(advanceBaseline(of({ a: 8 }), new Map(), 2 * DAY)).toEqual(of({ a: 2 }));
-  });
-
-  test("one step over many minutes equals many steps", () => {
-    let steps: Map<string, number> = of({ a: 64 });
-    for (let i = 0; i < 600; i++) steps = advanceBaseline(steps, new Map(), 1);
-    expect(steps.get("a")).toBeCloseTo(advanceBaseline(of({ a: 64 }), new Map(), 600).get("a")!, 9);
-  });
-
-  test("what has faded is forgotten, and is new when it comes again", () => {
-    const later = advanceBaseline(of({ a: 1, b: 1e6 }), new Map(), 11 * DAY);
-    expect([...later.keys()]).toEqual(["b"]);
-    expect(templateSignals(of({ a: 1 }), later).fresh).toBe(1);
-  });
-
-  test("no more than 256 templates are known: the heaviest", () => {
-    const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`k${i}`, i + 1]));
-    const kept = advanceBaseline(new Map(), of(many), 0);
-    expect(kept.size).toBe(256);
-    expect(Math.min(...kept.values())).toBe(45);
-  });
-
-  test("time that goes backwards fades nothing and adds", () => {
-    expect(advanceBaseline(of({ a: 8 }), of({ a: 1 }), -5)).toEqual(of({ a: 9 }));
-  });
-});
-
-test("a template that widened keeps its counts under its new key; chains are followed, circles end", () => {
-  const renamed = new Map([
-    ["a", "b"],
-    ["b", "c"],
-  ]);
-  expect(rekey(of({ a: 1, b: 2, c: 4, d: 8 }), renamed)).toEqual(of({ c: 7, d: 8 }));
-  const circle = new Map([
-    ["a", "b"],
-    ["b", "a"],
-  ]);
-  expect([...rekey(of({ a: 1 }), circle).values()]).toEqual([1]);
 });

@@ -144,7 +144,7 @@ describe("templates of an entity", () => {
     miner.mine("user ann logged in");
     const snapshot = miner.snapshot();
     miner.mine("user bob logged in");
-    expect(snapshot.templates[0]!.tokens).toEqual(["user", "ann", "logged", "in"]);
+    expect(snapshot[0]!.tokens).toEqual(["user", "ann", "logged", "in"]);
   });
 
   test("whatever the lines, counts add up and the bound holds", () => {
