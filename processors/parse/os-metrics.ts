@@ -76,7 +76,7 @@ class PartReader {
     }
     for (const member of members) {
       const number = value[member];
-      if (typeof number === "number") numbers[member] = number;
+      if (Number.isFinite(number)) numbers[member] = number as number;
       else if (number !== undefined && number !== null) this.firstFault ??= `${part}.${member}`;
     }
     return numbers;
@@ -100,7 +100,7 @@ class PartReader {
     for (const item of chosen.length > 0 ? chosen : items) {
       for (const member of members) {
         const number = item[member];
-        if (typeof number === "number") numbers[member].push(number);
+        if (Number.isFinite(number)) numbers[member].push(number as number);
         else if (number !== undefined && number !== null) this.firstFault ??= `${part}[].${member}`;
       }
     }

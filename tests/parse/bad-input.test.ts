@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type ParsedEvent, parseEvent, parseFlaws } from "../../processors/parse/index.ts";
+import { joinTrace, type ParsedEvent, parseEvent, parseFlaws } from "../../processors/parse/index.ts";
 import { emf, malformedEvents, malformedRecords } from "./malformed.ts";
 
 const at = Date.UTC(2024, 0, 2, 3, 4, 5);
@@ -114,6 +114,9 @@ describe("a megabyte that baits a pattern into going back and forth ends: going 
     "equals signs": "level=",
     blanks: " ",
     digits: "1",
+    "frames of a trace": "\tat ",
+    "qualified names": "a.b.C",
+    "members of a platform event": "REPORT RequestId: 1\tDuration: ",
   };
   const heads = [
     "",
@@ -127,7 +130,9 @@ describe("a megabyte that baits a pattern into going back and forth ends: going 
     for (const group of [SYSTEM, "/aws/rds/postgresql", LAMBDA, "/application/logs", "x"]) {
       for (const head of heads) {
         const parsed: ParsedEvent = parse(head + text, group);
-        expect(parsed.kind).toBe("log");
+        if (parsed.kind !== "log") throw new Error("A bait is no metric.");
+        for (const awaitsName of [false, true])
+          expect(joinTrace({ lastMs: at, lines: 1, awaitsName }, head + text, parsed)).toHaveProperty("continues");
       }
     }
   });

@@ -142,6 +142,15 @@ export const lines: readonly Sample[] = [
     group: "/ecs/shop",
     message: "Traceback (most recent call last):\n  File \"a.py\", line 3, in <module>\nKeyError: 'x'",
   },
+  { group: "/ecs/shop", message: "java.lang.IllegalStateException: no session" },
+  { group: "/ecs/shop", message: "\tat shop.Cart.of(Cart.java:31) ~[shop.jar:1.2]" },
+  { group: "/ecs/shop", message: "\t... 12 common frames omitted" },
+  { group: "/ecs/shop", message: "Caused by: java.io.IOException: broken pipe" },
+  {
+    group: "/aws/rds/postgresql",
+    message: "2024-01-02 03:04:05 UTC:10.0.0.4(5432):app@shop:[811]:STATEMENT:  UPDATE t",
+  },
+  { group: "/aws/rds/postgresql", message: "\tSET x = 1" },
   { group: "elsewhere", message: "something happened" },
 ];
 

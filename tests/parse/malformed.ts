@@ -138,6 +138,11 @@ const inList = (part: string, members: readonly string[]) => [
   ...members.map((m) => [`${part}'s ${m} as text`, os({ [part]: [{ [m]: "1" }] }), `${part}[].${m}`] as const),
 ];
 const osPartly = [
+  [
+    "memory beyond numbers",
+    os({ memory: { total: 1, free: 1 } }).replace('"total":1,"free"', '"total":1e999,"free"'),
+    "memory.total",
+  ] as const,
   ...inObject("memory", ["total", "free", "cached", "buffers"]),
   ...inObject("swap", ["total", "free"]),
   ...inObject("loadAverageMinute", ["one"]),
