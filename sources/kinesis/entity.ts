@@ -15,6 +15,8 @@ export interface EntityOptions {
 
 export const defaultEntityRules: readonly EntityRule[] = [
   { stream: /(?<![0-9A-Za-z])(?<id>i-[0-9a-f]{8,17})(?![0-9A-Za-z])/, entity: "{id}" },
+  // An instance's streams may be numbered; a cluster's are named by its instances.
+  { group: /^\/aws\/rds\/instance\/(?<id>[^/]+)\//, entity: "rds/{id}" },
   { group: /^\/aws\/rds\//, entity: "rds/{stream}" },
   // One group for all functions, as some teams set it up: the stream names the function.
   { group: /^\/aws\/lambda\/functions$/, entity: "lambda/{stream}" },
@@ -54,6 +56,15 @@ export function entityOfStream(
 export function entityOf(account: string, group: string, stream: string, options: EntityOptions = {}): EntityOf {
   const ofStream = entityOfStream(account, group, stream, options.rules);
   const dimension = options.dimension ?? "InstanceId";
+  if (group === "RDSOSMetrics") {
+    // All instances share the group, and the stream is named by a resource id: the document names the instance, as its
+    // logs do. A standby is an entity of its own.
+    const suffix = stream.endsWith("-secondary") ? "-secondary" : "";
+    return (message) => {
+      const instance = rootMember(message, "instanceID", '"instanceResourceID"');
+      return instance === null ? ofStream : `rds/${instance}${suffix}`;
+    };
+  }
   return (message) => emfDimension(message, dimension) ?? ofStream;
 }
 
@@ -61,9 +72,12 @@ export function entityOf(account: string, group: string, stream: string, options
  * The root member `name` of an embedded metric document if it is a string, else null. One pass without parsing: a
  * document is recognised by its `_aws` member, and text before the first brace (Lambda writes some) is skipped.
  */
-export function emfDimension(message: string, name: string): string | null {
+export const emfDimension = (message: string, name: string): string | null => rootMember(message, name, '"_aws"');
+
+/** The same of any document that holds `marker`. */
+function rootMember(message: string, name: string, marker: string): string | null {
   let at = message.indexOf("{");
-  if (at < 0 || !message.includes('"_aws"', at)) return null;
+  if (at < 0 || !message.includes(marker, at)) return null;
   const needle = `"${name}"`;
   let depth = 0;
   for (let hit = message.indexOf(needle, at); hit >= 0; hit = message.indexOf(needle, hit + 1)) {

@@ -10,6 +10,8 @@ describe("the first rule that matches names the entity", () => {
     ["/application/logs", "web/i-0a1b2c3d/app.log", "i-0a1b2c3d"],
     ["/aws/rds/postgresql", "i-0a1b2c3d", "i-0a1b2c3d"],
     ["/aws/rds/postgresql", "orders-db.0", "rds/orders-db.0"],
+    ["/aws/rds/instance/orders-db/postgresql", "orders-db.0", "rds/orders-db"],
+    ["/aws/rds/cluster/orders/postgresql", "orders-1", "rds/orders-1"],
     ["/aws/lambda/functions", "checkout", "lambda/checkout"],
     ["/aws/lambda/checkout", "2026/01/01/[$LATEST]abc", "lambda/checkout"],
     ["/application/logs", "web-1", `${account}//application/logs/web-1`],
@@ -60,6 +62,21 @@ describe("a metric document's dimension wins over the rules", () => {
     const of = entityOf(account, "/metrics", "i-0a1b2c3d", { dimension: "Host" });
     expect(of('{"_aws":{},"Host":"h1","InstanceId":"i-9"}')).toBe("h1");
     expect(of("a line of text")).toBe("i-0a1b2c3d");
+  });
+});
+
+describe("Enhanced Monitoring, where all instances share a group, names the instance as its logs do", () => {
+  const document = '{"engine":"POSTGRES","instanceID":"orders-db","instanceResourceID":"db-ABC","cpuUtilization":{}}';
+  const of = (stream: string, message = document) => entityOf(account, "RDSOSMetrics", stream)(message);
+
+  test("the document's instance, and its standby apart", () => {
+    expect(of("db-ABC")).toBe(entityOfStream(account, "/aws/rds/instance/orders-db/postgresql", "orders-db.0"));
+    expect(of("db-ABC-secondary")).toBe("rds/orders-db-secondary");
+  });
+
+  test("what is no such document stays with its stream", () => {
+    expect(of("db-ABC", "a line")).toBe(`${account}/RDSOSMetrics/db-ABC`);
+    expect(entityOf(account, "/g", "s")(document)).toBe(`${account}//g/s`);
   });
 });
 

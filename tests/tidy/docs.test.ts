@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { roles } from "../../commands/roles.ts";
 import { options } from "../../config.ts";
 import { topicDefinitions } from "../../pipeline.ts";
+import { parseFlaws } from "../../processors/index.ts";
 import { exists, filesWith, productFiles, read, withoutComments } from "./sources.ts";
 
 /** Rows of all tables of a page, cell by cell, without their headers. */
@@ -60,6 +61,10 @@ test("docs/configuration.md says what each role needs", () => {
       ]),
     ),
   );
+});
+
+test("docs/parsing.md lists every code of the parser, and no other", () => {
+  expect(namesIn("docs/parsing.md").sort()).toEqual([...parseFlaws].sort());
 });
 
 /** Words in capitals that are no error codes of ours: protocols, formats, variables. */
