@@ -5,6 +5,9 @@ import type { InputRecord, Output, StateStore } from "../../streams/index.ts";
 import type { BackfillFolder } from "./folder.ts";
 
 export const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+/** An hour of few entities is not worth a file and a saved state; a day always is. */
+const MIN_CELLS_A_FILE = 10_000;
 
 /** What is to be recomputed: rows whose windows end from `fromMs` (inclusive) to `toMs` (exclusive). */
 export interface BackfillJob {
@@ -42,9 +45,11 @@ export interface LaneCounts {
   readonly dead: number;
 }
 
-/** Where a lane stands; written after each hour of window ends. */
+/** Where a lane stands. */
 export interface LaneState {
   readonly next: number;
+  /** The last window end. */
+  readonly endMs: number;
   readonly done: boolean;
   readonly counts: LaneCounts;
   /** By store, then by key: what its changelog would hold. */
@@ -61,10 +66,10 @@ export interface LaneProgress {
 const nothing: LaneCounts = { rows: 0, files: 0, accepted: 0, duplicate: 0, late: 0, dead: 0 };
 
 /**
- * Runs one lane through the features stage's own processor and writes its rows, an hour of window ends a file.
+ * Runs one lane through the features stage's own processor and writes its rows, an hour of window ends a file, or more where an hour has few.
  *
- * Whenever window ends have passed into another hour, the rows so far become files and the state is saved with the
- * place in the input. Interrupted, a second run goes on there, and writes what it repeats with the same bytes.
+ * Whenever window ends have passed into another hour and there are rows enough, or into another day, the rows so far
+ * become files and the state is saved with the place in the input. Interrupted, a second run goes on there, and writes what it repeats with the same bytes.
  */
 export async function runLane(
   lane: Lane,
@@ -81,7 +86,12 @@ export async function runLane(
   const snapshot = new Snapshot(processor.stores, saved?.stores);
   const out = new LaneOutput();
   const before = saved?.counts ?? nothing;
-  let [rows, files, endMs, next] = [before.rows, before.files, Number.NEGATIVE_INFINITY, saved?.next ?? 0];
+  let [rows, files, endMs, next] = [
+    before.rows,
+    before.files,
+    saved?.endMs ?? Number.NEGATIVE_INFINITY,
+    saved?.next ?? 0,
+  ];
   let pending: FeatureBatch[] = [];
   const counts = (): LaneCounts => ({
     rows,
@@ -98,7 +108,7 @@ export async function runLane(
     }
     rows += pending.reduce((sum, b) => sum + b.entities.length, 0);
     pending = [];
-    folder.saveState(lane.name, { next, done, counts: counts(), stores: snapshot.take() });
+    folder.saveState(lane.name, { next, endMs, done, counts: counts(), stores: snapshot.take() });
   };
   for await (const step of lane.records(saved?.next)) {
     signal.throwIfAborted();
@@ -111,10 +121,11 @@ export async function runLane(
     }
     snapshot.follow();
     if (endMs >= toMs) break;
-    if (Math.floor(endMs / HOUR_MS) !== hourBefore) {
+    if (Math.floor(endMs / HOUR_MS) === hourBefore) continue;
+    const cells = pending.reduce((sum, b) => sum + b.entities.length, 0) * featureSet.columns.length;
+    if (cells >= MIN_CELLS_A_FILE || Math.floor(endMs / DAY_MS) !== Math.floor((hourBefore * HOUR_MS) / DAY_MS))
       save(false);
-      onHour({ lane: lane.name, endMs, counts: counts() });
-    }
+    onHour({ lane: lane.name, endMs, counts: counts() });
   }
   save(true);
   onHour({ lane: lane.name, endMs: Math.min(endMs, toMs), counts: counts() });

@@ -13,16 +13,15 @@ import { fromLake, fromTopic, lanesInMemory, online, rowsIn, writeRawFiles } fro
 
 const HOUR = 3_600_000;
 const startMs = Date.UTC(2026, 0, 4, 21);
-const endMs = startMs + 5 * HOUR;
+const endMs = startMs + 6 * HOUR;
 const inject = { late: 30, malformed: 5, duplicate: 40, drop: 0 };
-const plan = planFleet({ seed: 3, instances: 6, startMs, endMs, inject });
-const whole: Telemetry = {
-  name: "fleet",
-  featureSet: loadFeatureSet("core-37"),
-  fromMs: startMs,
-  toMs: endMs - 60_000,
-  rounds: () => fleetRounds(plan),
+const fleetOf = (instances: number): Telemetry => {
+  const plan = planFleet({ seed: 3, instances, startMs, endMs, inject });
+  const rounds = () => fleetRounds(plan);
+  return { name: "fleet", featureSet: loadFeatureSet("core-37"), fromMs: startMs, toMs: endMs - 60_000, rounds };
 };
+const whole = fleetOf(6);
+const few = fleetOf(1);
 
 let dir: string;
 beforeAll(() => {
@@ -43,13 +42,13 @@ const filesOf = (out: string): Map<string, string> =>
   );
 
 /** Runs the lake backfill and stops it after so many hours. */
-async function interrupted(out: string, afterHours: number, of = whole): Promise<void> {
+async function interrupted(of: Telemetry, raw: string, out: string, afterHours: number): Promise<void> {
   const stop = new AbortController();
   const job = jobOf(of.featureSet, GRACE_MS, of.fromMs, of.toMs);
   let hours = 0;
   await withDuckDb(async (db) => {
     const onHour = () => ++hours === afterHours && stop.abort(new Error("stopped"));
-    const run = runLanes([lakeLane(db, rawFilesOf(dir), job)], job, "lake", out, () => onHour(), stop.signal);
+    const run = runLanes([lakeLane(db, rawFilesOf(raw), job)], job, "lake", out, () => onHour(), stop.signal);
     await expect(run).rejects.toThrow("stopped");
   });
 }
@@ -86,14 +85,20 @@ describe("a backfill", () => {
     expect(rows.size).toBeGreaterThan(300);
   });
 
-  test("stopped at any hour and started again gives the same files, byte for byte", async () => {
-    const wanted = filesOf(path.join(dir, "a"));
-    expect(wanted.size).toBeGreaterThan(4);
-    for (const afterHours of [1, 3, 5]) {
-      const out = path.join(dir, `stopped-${afterHours}`);
-      await interrupted(out, afterHours);
+  test.each([
+    ["hours that fill a file", whole, 4],
+    ["hours that do not, so that files go to midnight", few, 2],
+  ])("stopped at any time and started again gives the same files, byte for byte: %s", async (_, of, files) => {
+    const raw = mkdtempSync(path.join(dir, "stopped-"));
+    writeRawFiles(of, raw);
+    await fromLake(of, rawFilesOf(raw), path.join(raw, "wanted"));
+    const wanted = filesOf(path.join(raw, "wanted"));
+    expect(wanted.size).toBeGreaterThanOrEqual(files);
+    for (const afterHours of [1, 5, 8]) {
+      const out = path.join(raw, `after-${afterHours}`);
+      await interrupted(of, raw, out, afterHours);
       expect(filesOf(out).size).toBeLessThan(wanted.size);
-      await fromLake(whole, rawFilesOf(dir), out);
+      await fromLake(of, rawFilesOf(raw), out);
       expect(filesOf(out)).toEqual(wanted);
     }
   });
