@@ -1,10 +1,22 @@
 import { WeirError } from "../errors.ts";
 import type { TopicName } from "../names.ts";
-import type { Admin, Broker, FetchResult, Isolation, PartitionReader, TopicSettings, TxnProducer } from "../ports.ts";
+import type {
+  Admin,
+  Broker,
+  FetchResult,
+  GroupMember,
+  Groups,
+  Isolation,
+  PartitionReader,
+  TopicSettings,
+  TxnProducer,
+} from "../ports.ts";
 import { type PartitionName, type ProducerIdentity, TransactionCoordinator } from "./coordinator.ts";
+import { GroupCoordinator } from "./group-coordinator.ts";
 import { type Appended, PartitionLog } from "./partition-log.ts";
 import { SeededRandom } from "./random.ts";
 import { SimulatedAdmin, SimulatedProducer, SimulatedReader } from "./simulated-clients.ts";
+import { SimulatedMember } from "./simulated-member.ts";
 import { type Reply, SimulatedProcess } from "./simulated-process.ts";
 import type { Timer, VirtualTime } from "./virtual-time.ts";
 
@@ -31,15 +43,18 @@ interface Waiter {
  *
  * Each process under test gets a broker of its own through `process`: there calls get lost and processes die.
  */
-export class SimulatedBroker implements Broker {
+export class SimulatedBroker implements Broker, Groups {
   readonly coordinator: TransactionCoordinator;
+  readonly groups: GroupCoordinator;
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   readonly #maxLatencyMs: number;
   readonly #maxFetchBytes: number;
   readonly #topics = new Map<string, PartitionLog[]>();
+  readonly #topicIds = new Map<string, string>();
+  #created = 0;
   readonly #waiters = new Map<string, Set<Waiter>>();
-  readonly #outside: Broker;
+  readonly #outside: Broker & Groups;
 
   constructor(options: SimulatedBrokerOptions) {
     const { time, seed = 1, maxLatencyMs = 2, maxMarkerLatencyMs = 4 } = options;
@@ -53,6 +68,7 @@ export class SimulatedBroker implements Broker {
       changed: (partition) => this.#wake(partition),
       markerLatencyMs: () => this.#random.between(1, maxMarkerLatencyMs),
     });
+    this.groups = new GroupCoordinator(time);
     this.#outside = this.brokerOf(this.process("outside"));
   }
 
@@ -62,11 +78,12 @@ export class SimulatedBroker implements Broker {
     return new SimulatedProcess(name, this.#time, new SeededRandom(seed), this.#maxLatencyMs);
   }
 
-  brokerOf(process: SimulatedProcess): Broker {
+  brokerOf(process: SimulatedProcess): Broker & Groups {
     return {
       reader: () => new SimulatedReader(this, process),
       producer: (transactionalId) => new SimulatedProducer(this, process, transactionalId),
       admin: () => new SimulatedAdmin(this, process),
+      groupMember: () => new SimulatedMember(this, process),
     };
   }
 
@@ -82,8 +99,13 @@ export class SimulatedBroker implements Broker {
     return this.#outside.admin();
   }
 
-  /** Outside any call: for those who set up a test and look at its end. */
+  groupMember(): GroupMember {
+    return this.#outside.groupMember();
+  }
+
+  /** Outside any call: for those who set up a test and look at its end. A topic of that name is replaced. */
   createTopic(topic: string, partitions: number): void {
+    this.#topicIds.set(topic, `${topic}#${this.#created++}`);
     this.#topics.set(
       topic,
       Array.from({ length: partitions }, () => new PartitionLog()),
@@ -213,6 +235,12 @@ export class SimulatedBroker implements Broker {
     const count = this.partitionsOf(topic);
     if (count === undefined) reply.fail(topicMissing(topic));
     else reply.done(count);
+  }
+
+  serveTopicId(topic: TopicName, reply: Reply<string | null>): void {
+    const id = this.#topicIds.get(topic);
+    if (id === undefined) reply.fail(topicMissing(topic));
+    else reply.done(id);
   }
 
   #existing(topic: string, partition: number, reply: Reply<never>): PartitionLog | undefined {

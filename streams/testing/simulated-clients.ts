@@ -187,6 +187,12 @@ export class SimulatedAdmin implements Admin {
     );
   }
 
+  async topicId(topic: TopicName): Promise<string | null> {
+    return await this.#retried(() =>
+      this.#process.call("metadata", (reply) => this.#broker.serveTopicId(topic, reply)),
+    );
+  }
+
   async close(): Promise<void> {}
 
   /** As the real adapter: asked again until its time is up. */

@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Broker, type ProducerRecord, type TopicName, topicName } from "../../streams/index.ts";
+import {
+  type Broker,
+  type GroupEvent,
+  type Groups,
+  type ProducerRecord,
+  type TopicName,
+  topicName,
+} from "../../streams/index.ts";
+import { until } from "../support/kafka.ts";
 import type { BrokerUnderTest, RunningBroker } from "./brokers.ts";
 
 /** `TRANSACTION_TIMEOUT_MS` of the adapter, and the local broker looks for expired transactions every second. */
@@ -9,7 +17,7 @@ const TIMED_OUT_MS = 12_500;
 export function brokerSuite(name: string, start: BrokerUnderTest): void {
   describe(`the ports on ${name}`, () => {
     let running: RunningBroker;
-    let broker: Broker;
+    let broker: Broker & Groups;
     let topics = 0;
     let timedOut: Promise<readonly [commit: Error, seen: string[]]>;
 
@@ -336,6 +344,62 @@ export function brokerSuite(name: string, start: BrokerUnderTest): void {
         const [error, seen] = await timedOut;
         expect(error).toMatchObject({ code: "PRODUCER_FENCED", disposition: "fenced" });
         expect(seen).toEqual([]);
+      });
+    });
+
+    describe("a group", () => {
+      const member = (topic: TopicName) => {
+        const one = broker.groupMember();
+        const events: GroupEvent[] = [];
+        const last = () => events.findLast((e) => e.kind === "assigned");
+        return {
+          events,
+          join: () => one.join(`group of ${topic}`, [topic], (event) => void events.push(event)),
+          leave: () => one.leave(),
+          partitions: () => last()?.partitions ?? [],
+          generation: () => last()?.generation ?? -1,
+        };
+      };
+
+      test("gives one member everything, and a second one half: the first keeps what it can and was told beforehand", async () => {
+        const topic = await newTopic(5);
+        const [a, b] = [member(topic), member(topic)];
+        await a.join();
+        expect(a.partitions()).toEqual([0, 1, 2, 3, 4]);
+        await b.join();
+        await until("both are of one generation", () => a.generation() === b.generation());
+        expect([a.partitions(), b.partitions()]).toEqual([
+          [0, 1, 2],
+          [3, 4],
+        ]);
+        expect(a.events.map((e) => e.kind)).toEqual(["assigned", "revoking", "assigned"]);
+        await a.leave();
+        await until("the other has everything", () => b.partitions().length === 5);
+        expect(b.generation()).toBeGreaterThan(a.generation());
+        await b.leave();
+      });
+
+      test("tells a member that has left nothing more, and leaving twice is leaving once", async () => {
+        const topic = await newTopic(1);
+        const [a, b] = [member(topic), member(topic)];
+        await a.join();
+        await a.leave();
+        await a.leave();
+        const told = a.events.length;
+        await b.join();
+        expect(b.partitions()).toEqual([0]);
+        expect(a.events).toHaveLength(told);
+        await b.leave();
+      });
+
+      test("gives a partition to one of three at most, and nobody has two more than another", async () => {
+        const topic = await newTopic(4);
+        const members = [member(topic), member(topic), member(topic)];
+        await Promise.all(members.map((m) => m.join()));
+        await until("all are of one generation", () => new Set(members.map((m) => m.generation())).size === 1);
+        expect(members.flatMap((m) => m.partitions()).sort()).toEqual([0, 1, 2, 3]);
+        expect(members.map((m) => m.partitions().length).sort()).toEqual([1, 1, 2]);
+        await Promise.all(members.map((m) => m.leave()));
       });
     });
 

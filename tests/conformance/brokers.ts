@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setUp, setUpOldKafka, startStack } from "../../local/index.ts";
-import type { Broker } from "../../streams/index.ts";
+import type { Broker, Groups } from "../../streams/index.ts";
 import { SimulatedBroker, VirtualTime } from "../../streams/testing/index.ts";
 import { brokerOf } from "../support/kafka.ts";
 
 export interface RunningBroker {
-  readonly broker: Broker;
+  readonly broker: Broker & Groups;
   /** Lets a transaction come to its timeout. */
   passMs(ms: number): Promise<void>;
   stop(): Promise<void>;

@@ -148,16 +148,14 @@ function interleaved(operations: readonly InputOperation[], random: SeededRandom
   return all;
 }
 
-export function countedWindows(seed = 1): SimulatedPipeline {
+/** On two fixed slots, or in two processes that share the partitions through a group. */
+export function countedWindows(sharing: "fixed" | "by group" = "fixed", seed = 1): SimulatedPipeline {
   return {
-    name: "counted-windows",
+    name: sharing === "fixed" ? "counted-windows" : "counted-windows-by-group",
     partitions: PARTITIONS,
     topics: [input, output, deadTopicFor(input), lateTopicFor(input)],
     codecs,
-    slots: [
-      { stage: 0, partitions: [0] },
-      { stage: 0, partitions: [1] },
-    ],
+    slots: [0, 1].map((partition) => ({ stage: 0, partitions: sharing === "fixed" ? [partition] : sharing })),
     stages: () => [{ stage: stageName("count"), input, create: () => new CountedWindows(), fingerprint: "count/1" }],
     ...inputOf(seed),
     judged: [output, deadTopicFor(input), lateTopicFor(input)],

@@ -24,8 +24,8 @@ export interface SimulatedPipeline {
   /** All topics but the changelogs. */
   readonly topics: readonly string[];
   readonly codecs: TaskOptions["codecs"];
-  /** One slot each: a stage and its partitions. */
-  readonly slots: readonly { readonly stage: number; readonly partitions: readonly number[] }[];
+  /** One slot each: a stage and its partitions, or its membership in the stage's group. */
+  readonly slots: readonly { readonly stage: number; readonly partitions: readonly number[] | "by group" }[];
   /** Stages as a process of its own builds them. */
   stages(process: SimulatedProcess): readonly StageBinding[];
   readonly input: readonly InputOperation[];

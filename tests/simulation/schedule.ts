@@ -51,6 +51,8 @@ const callsUpTo: Readonly<Partial<Record<CallName, number>>> = {
   "add-partitions": 12,
   produce: 40,
   commit: 12,
+  join: 2,
+  heartbeat: 6,
 };
 const calls = Object.keys(callsUpTo) as CallName[];
 const MAX_FAULTS = 6;
@@ -69,9 +71,9 @@ function faultOf(random: SeededRandom, slots: number, spanMs: number): Fault {
   const atMs = random.between(0, spanMs);
   const point = (): Point => {
     const taking = random.next() < 0.35;
-    return taking
-      ? { slot, step: random.pick(takeOverSteps), nth: random.between(0, 3) }
-      : { slot, step: random.pick(commitSteps), nth: random.between(0, 12) };
+    if (taking) return { slot, step: random.pick(takeOverSteps), nth: random.between(0, 3) };
+    const step = random.pick(commitSteps);
+    return { slot, step, nth: random.between(0, step === "C4" ? 0 : 12) };
   };
   const shortOrLongMs = () => (random.next() < 0.7 ? random.between(1, 200) : random.between(1_000, LONG_MS));
   const kind = random.pick([

@@ -1,6 +1,7 @@
 import {
   changelogTopicFor,
   fixedShare,
+  groupShare,
   initialiseStage,
   type StageBinding,
   StageRunner,
@@ -15,6 +16,9 @@ import type { Fault, Schedule } from "./schedule.ts";
 
 /** The input comes in bursts: mostly nothing between two records, now and then this much at most. */
 const MAX_GAP_MS = 24;
+/** Sometimes the input makes a pause, after which the group's offsets are due (C4). */
+const BREAK_CHANCE = 0.3;
+const BREAK_MS = 6_000;
 const fetchBytes = [400, 1_500, Number.POSITIVE_INFINITY];
 /** When the last calls come: behind every fault and the transaction timeout. */
 const LAST_CALLS_MS = [40_000, 45_000, 50_000];
@@ -139,7 +143,9 @@ class World {
   /** The input in its order, at times that the seed scatters. */
   #feed(): void {
     let atMs = 0;
-    for (const operation of this.#pipeline.input) {
+    const breakAt = this.#random.next() < BREAK_CHANCE ? this.#random.between(0, this.#pipeline.input.length) : -1;
+    for (const [i, operation] of this.#pipeline.input.entries()) {
+      if (i === breakAt) atMs += BREAK_MS;
       if (this.#random.next() < 0.25) atMs += this.#random.between(0, MAX_GAP_MS);
       this.#time.after(atMs, () => this.#operate(operation));
     }
@@ -171,8 +177,14 @@ class World {
       this.#struck.push(`${fault.fault.kind} ${call}`);
       return fault.fault;
     };
-    const runner = new StageRunner(this.#pipeline.stages(process)[stage]!, fixedShare(partitions, epoch), {
-      broker: this.#broker.brokerOf(process),
+    const broker = this.#broker.brokerOf(process);
+    const binding = this.#pipeline.stages(process)[stage]!;
+    const share =
+      partitions === "by group"
+        ? groupShare(broker.groupMember(), binding.stage, [binding.input])
+        : fixedShare(partitions, epoch);
+    const runner = new StageRunner(binding, share, {
+      broker,
       codecs: this.#pipeline.codecs,
       env: "sim",
       commitIntervalMs: 20,
