@@ -1,3 +1,2 @@
-/** The models that Weir scores with, and the family that their routing records go by. */
+/** The family that the routing records of Weir's models go by. */
 export const ROUTING_FAMILY = "anomaly";
-export const modelNames = ["isolation_forest", "xgboost_anomaly", "catboost_anomaly"] as const;

@@ -22,6 +22,7 @@ const components = [
   "tests/lake/kafka.test.ts",
   "tests/lake/lake.test.ts",
   "tests/local/stack.integration.test.ts",
+  "tests/score/own-services.test.ts",
   "tests/streams/broker.test.ts",
   "tests/streams/group.test.ts",
   "tests/streams/kafka-interop.test.ts",

@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ModelCatalog, ScoringModel } from "../processors/index.ts";
@@ -72,6 +72,22 @@ export function readModel(dir: string): Model {
   const evaluator = loadEvaluator(dir, manifest, golden);
   checkGolden(golden, evaluator.score(golden.matrix, golden.rows), `The file in ${dir}`);
   return { manifest, golden, evaluator };
+}
+
+/** Models in the repository that were published by Weir; other folders are somebody else's. */
+export function modelsIn(repositoryDir: string): string[] {
+  const isOurs = (name: string) =>
+    readFolders(join(repositoryDir, name)).some((version) =>
+      existsSync(join(repositoryDir, name, version, "manifest.json")),
+    );
+  const names = readFolders(repositoryDir).filter(isOurs).sort();
+  if (names.length > 0) return names;
+  throw new WeirError(
+    "MODEL_UNKNOWN",
+    "fatal",
+    `${repositoryDir} holds no model with a manifest.`,
+    "Publish one with `weir model publish`, or correct WEIR_MODEL_REPOSITORY.",
+  );
 }
 
 export interface LoadModelsOptions {

@@ -3,8 +3,8 @@ import { Scoring, serveEdge, VerdictView } from "../../edge/index.ts";
 import { topics } from "../../pipeline.ts";
 import type { PredictionBatch, RoutingConfig } from "../../schemas/index.ts";
 import { type Runnable, SideInput } from "../../streams/index.ts";
-import { loadModels, RoutingTable, TritonClient } from "../../triton/index.ts";
-import { modelNames, ROUTING_FAMILY } from "../model-names.ts";
+import { loadModels, modelsIn, RoutingTable, TritonClient } from "../../triton/index.ts";
+import { ROUTING_FAMILY } from "../model-names.ts";
 import type { RoleContext } from "../roles.ts";
 
 const POLL_MS = 500;
@@ -17,7 +17,11 @@ const HEALTH_MS = 1_000;
 export async function create(context: RoleContext): Promise<Runnable[]> {
   const { config, broker, codecs, log } = context;
   const client = new TritonClient({ address: config.tritonGrpc });
-  const models = await loadModels({ client, repositoryDir: config.modelRepository, names: modelNames });
+  const models = await loadModels({
+    client,
+    repositoryDir: config.modelRepository,
+    names: modelsIn(config.modelRepository),
+  });
   const routing = new RoutingTable(ROUTING_FAMILY, (model, version) => models.learn(model, version));
   const decoded = async <T>(topic: string, value: Buffer): Promise<T> => {
     const id = codecs.unknownId(value);

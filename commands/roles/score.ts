@@ -2,17 +2,21 @@ import { stages, topics } from "../../pipeline.ts";
 import { createScoreProcessor } from "../../processors/index.ts";
 import type { FeatureBatch, RoutingConfig } from "../../schemas/index.ts";
 import { type Runnable, SideInput, type StageBinding } from "../../streams/index.ts";
-import { loadModels, RoutingTable, TritonClient, TritonScorer } from "../../triton/index.ts";
+import { loadModels, modelsIn, RoutingTable, TritonClient, TritonScorer } from "../../triton/index.ts";
 import { featureSetOf, groupsOf } from "../clients.ts";
-import { modelNames, ROUTING_FAMILY } from "../model-names.ts";
+import { ROUTING_FAMILY } from "../model-names.ts";
 import { closingAfter, type RoleContext, stageRunner } from "../roles.ts";
 
 export async function create(context: RoleContext): Promise<Runnable[]> {
   const { config, broker, codecs, log } = context;
   const featureSet = featureSetOf(config);
   const client = new TritonClient({ address: config.tritonGrpc });
-  const models = await loadModels({ client, repositoryDir: config.modelRepository, names: modelNames });
-  const router = new RoutingTable(ROUTING_FAMILY, (model, version) => models.learn(model, version));
+  const models = await loadModels({
+    client,
+    repositoryDir: config.modelRepository,
+    names: modelsIn(config.modelRepository),
+  });
+  const router = new RoutingTable(ROUTING_FAMILY, (model, version) => models.has(model, version));
   const scorer = new TritonScorer({
     client,
     models,

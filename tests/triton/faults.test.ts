@@ -76,7 +76,7 @@ async function stageOn(
   });
   open.push(client);
   const models = await loadModels({ client, repositoryDir, names: [name] });
-  const router = new RoutingTable("anomaly", (model, version) => models.learn(model, version));
+  const router = new RoutingTable("anomaly", (model, version) => models.has(model, version));
   const config: RoutingConfig = {
     family: "anomaly",
     version: 1,

@@ -1,10 +1,10 @@
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FAILED, type ScoreCall } from "../../processors/index.ts";
-import { loadModels, Models, readModel, TritonClient, TritonScorer } from "../../triton/index.ts";
+import { loadModels, Models, modelsIn, readModel, TritonClient, TritonScorer } from "../../triton/index.ts";
 import { FaultServer, grpcError, reply, sums } from "./fault-server.ts";
 
 const fixtures = new URL("fixtures/repository/", import.meta.url).pathname;
@@ -192,6 +192,18 @@ describe("loading models", () => {
       rmSync(copy, { recursive: true });
     }
     expect(server.calls).toEqual([]);
+  });
+
+  test("means all models of the repository that have a manifest; without any the repository is refused", () => {
+    const copy = mkdtempSync(join(tmpdir(), "weir-models-"));
+    try {
+      expect(() => modelsIn(copy)).toThrow(expect.objectContaining({ code: "MODEL_UNKNOWN" }));
+      cpSync(fixtures, copy, { recursive: true });
+      mkdirSync(join(copy, "foreign", "1"), { recursive: true });
+      expect(modelsIn(copy)).toEqual(["catboost_anomaly", "isolation_forest", "xgboost_anomaly"]);
+    } finally {
+      rmSync(copy, { recursive: true });
+    }
   });
 
   test("a version published later becomes known when it is asked for, if it is whole", async () => {
