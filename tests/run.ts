@@ -17,6 +17,7 @@ const components = [
   "tests/conformance/kafka-4.4.0.test.ts",
   "tests/commands/processes.test.ts",
   "tests/control/live.test.ts",
+  "tests/edge/live.test.ts",
   "tests/explain/local-services.test.ts",
   "tests/fleet/writer.test.ts",
   "tests/lake/kafka.test.ts",

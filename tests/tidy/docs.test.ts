@@ -162,7 +162,9 @@ test("every command, flag and variable that the documentation names exists", () 
         .filter((name) => text.includes(`npx weir ${name}`) && !sources.includes(`.command("${name}")`))
         .map((name) => `weir ${name}`),
       ...all(/\bnpm run ([a-z:]+)/g).filter((name) => !scripts.includes(name)),
-      ...all(/`[^`\n]*?(--[a-z][a-z-]+)/g).filter((flag) => !main.includes(`"${flag}`) && !sources.includes(flag)),
+      ...all(/`[^`\n]*?(--[a-z][a-z-]+)/g).filter(
+        (flag) => !main.includes(`"${flag}`) && !sources.includes(flag) && !tests.includes(flag),
+      ),
       ...all(/\b(WEIR_[A-Z][A-Z0-9_]+)\b/g).filter((name) => !sources.includes(name) && !tests.includes(name)),
     ].map((what) => `${page}: ${what}`);
   });
