@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { loadFeatureSet } from "../../processors/index.ts";
 import { compare, keyOf, nothingCompared, type Rows, sameFloat32, within } from "./rows.ts";
 import { parityOf } from "./run-parity.ts";
-import { fleet, hasSmd, recorded, smdDir } from "./telemetries.ts";
+import { fleet, hasSmd, odd, recorded, smdDir } from "./telemetries.ts";
 
 describe("the stage, both backfills, the trainer's data set and SQL give equal rows", () => {
   test("over the simulated fleet, with late and double events and a night before a Monday", async () => {
@@ -10,6 +10,12 @@ describe("the stage, both backfills, the trainer's data set and SQL give equal r
     expect(result.faults).toEqual([]);
     expect(result.differing).toBe(0);
     expect(result.cells).toBeGreaterThan(100_000);
+  });
+
+  test("over a day of trouble: frozen and odd values, gaps, traces, several values a document", async () => {
+    const result = await parityOf(odd("core-37"));
+    expect(result.faults).toEqual([]);
+    expect(result.cells).toBeGreaterThan(250_000);
   });
 
   test("SQL that is told another definition is found out", async () => {

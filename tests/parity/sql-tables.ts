@@ -121,23 +121,22 @@ async function mineTemplates(db: DuckDBConnection): Promise<void> {
 }
 
 /** `hours`: mean per entity, signal and hour. `days(stop_hour)`: over the 24 whole hours before it. */
-async function prepareDays(db: DuckDBConnection): Promise<void> {
+async function prepareDays(db: DuckDBConnection, set: FeatureSetDefinition): Promise<void> {
+  const names = set.columns.flatMap((c) => ("day" in c || "sameHour" in c || "check" in c ? [c.signal] : []));
+  const signals = set.signals.flatMap((s, i) => (names.includes(s.name) ? [i] : []));
+  const hourly = `(SELECT entity, signal, value, minute // 60 AS hour FROM samples WHERE signal IN (${signals.join(", ")}))`;
   await db.run(
-    `CREATE OR REPLACE TABLE hours AS
-       SELECT entity, signal, minute // 60 AS hour, count(*) AS n, sum(value - centre) AS s,
-              sum((value - centre) * (value - centre)) AS q, any_value(centre) AS centre, avg(value)::FLOAT AS mean
-       FROM samples JOIN centres USING (entity, signal) GROUP BY ALL;
+    `CREATE OR REPLACE TABLE hours AS SELECT entity, signal, hour, avg(value)::FLOAT AS mean FROM ${hourly} GROUP BY ALL;
      CREATE OR REPLACE TABLE days AS
-       SELECT entity, signal, stop_hour, (any_value(centre) + sum(s) / sum(n))::FLOAT AS mean,
-              (CASE WHEN sum(n) > 1 THEN sqrt(greatest(0, sum(q) - sum(s) * sum(s) / sum(n)) / (sum(n) - 1)) END)::FLOAT AS std
-       FROM (SELECT *, unnest(generate_series(hour + 1, hour + 24)) AS stop_hour FROM hours) GROUP BY entity, signal, stop_hour;`,
+       SELECT entity, signal, stop_hour, avg(value)::FLOAT AS mean, stddev_samp(value)::FLOAT AS std
+       FROM (SELECT *, unnest(generate_series(hour + 1, hour + 24)) AS stop_hour FROM ${hourly}) GROUP BY ALL;`,
   );
 }
 
 export async function prepareTables(db: DuckDBConnection, set: FeatureSetDefinition, span: SqlSpan): Promise<void> {
   await prepareRows(db, set, span);
   await prepareSamples(db, set);
-  if (set.columns.some((c) => "day" in c || "sameHour" in c || "check" in c || "quality" in c)) await prepareDays(db);
+  if (set.columns.some((c) => "day" in c || "sameHour" in c || "check" in c)) await prepareDays(db, set);
 }
 
 /** The window ends, multiples of the hop, that a minute lies before by no more than the window. */

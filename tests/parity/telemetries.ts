@@ -9,6 +9,7 @@ import {
   type FeatureSetDefinition,
   readFeatureSet,
 } from "../../processors/index.ts";
+import { ODD_MINUTES, oddRounds } from "./odd.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 export interface Compared {
@@ -38,6 +39,15 @@ export function fleet({ instances, minutes, seed, set, ...other }: FleetChoice):
   const rounds = () => fleetRounds(plan);
   const times = { fromMs: startMs, toMs: endMs };
   return { definition, telemetry: { name, featureSet: compileFeatureSet(definition), ...times, rounds } };
+}
+
+/** What the fleet never does. */
+export function odd(set: string, definition = readFeatureSet(set)): Compared {
+  const fromMs = Date.UTC(2026, 0, 4, 6);
+  const rounds = () => oddRounds(fromMs);
+  const featureSet = compileFeatureSet(definition);
+  const times = { fromMs, toMs: fromMs + ODD_MINUTES * MINUTE_MS };
+  return { definition, telemetry: { name: `28 hours of trouble, ${set}`, featureSet, ...times, rounds } };
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
