@@ -145,6 +145,18 @@ program
     await backfill(o);
   });
 
+const features = program.command("features").description("feature sets: what their columns mean");
+features
+  .command("describe")
+  .description("every column of a feature set: formula, unit, when it is missing")
+  .argument("<set>", "a built-in feature set, or a JSON file")
+  .option("--json", "one JSON object on the last line", false)
+  .option("--markdown", "as a table for a page", false)
+  .action(async (set, o) => {
+    const { describeFeatures } = await import("./commands/features.ts");
+    describeFeatures(set, o);
+  });
+
 addExperimentCommands(program);
 
 const local = program.command("local").description("the local stack: real components, started natively");

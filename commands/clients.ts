@@ -1,6 +1,12 @@
 import { readFileSync } from "node:fs";
 import type { Config } from "../config.ts";
-import { compileFeatureSet, type FeatureSet, featureSetFromMetrics, loadFeatureSet } from "../processors/index.ts";
+import {
+  compileFeatureSet,
+  expandDefinition,
+  type FeatureSet,
+  featureSetFromMetrics,
+  loadFeatureSet,
+} from "../processors/index.ts";
 import { type Broker, connectBroker, type Groups, type Sasl, WeirError } from "../streams/index.ts";
 
 /** Clients of the outside, built from options. Nothing connects before it is used. */
@@ -28,7 +34,8 @@ function saslOf({ kafkaSasl, kafkaUser, kafkaPassword, awsRegion }: Config): Sas
 export function featureSetOf(config: Pick<Config, "featureSet">): FeatureSet {
   if (!config.featureSet.endsWith(".json")) return loadFeatureSet(config.featureSet);
   const definition = readJson(config.featureSet);
-  return "metrics" in definition ? featureSetFromMetrics(definition as never) : compileFeatureSet(definition as never);
+  if ("metrics" in definition) return featureSetFromMetrics(definition as never);
+  return compileFeatureSet(expandDefinition(definition as never));
 }
 
 /** The service of an entity; one the topology does not name is its own. */

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { WeirError } from "../../streams/index.ts";
+import { expandDefinition, type StoredDefinition } from "./expand.ts";
 import {
   type ColumnDefinition,
   compileFeatureSet,
@@ -8,7 +9,7 @@ import {
   type Statistic,
 } from "./feature-set.ts";
 
-type StoredDefinition = FeatureSetDefinition | { name: string; extends: string; without: readonly string[] };
+type StoredFile = StoredDefinition | { name: string; extends: string; without: readonly string[] };
 
 /** The definition in `schemas/feature-sets/<name>.json`, with what it extends written in. Throws `FEATURE_SET_UNKNOWN`. */
 export function readFeatureSet(name: string): FeatureSetDefinition {
@@ -25,8 +26,8 @@ export function readFeatureSet(name: string): FeatureSetDefinition {
       { cause },
     );
   }
-  const stored = JSON.parse(text) as StoredDefinition;
-  if (!("extends" in stored)) return stored;
+  const stored = JSON.parse(text) as StoredFile;
+  if (!("extends" in stored)) return expandDefinition(stored);
   const base = readFeatureSet(stored.extends);
   return { ...base, name: stored.name, columns: base.columns.filter((c) => !stored.without.includes(c.name)) };
 }

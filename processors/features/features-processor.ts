@@ -54,10 +54,11 @@ export interface FeaturesProcessor extends Processor<LogBatch> {
  * logs.raw → feature rows (design §4).
  *
  * For each record, in this order: 1. the clock it carries, which its source had when it came to it, becomes its source's
- * here; 2. its events are judged against that clock: late, of the wrong partition, seen before, or counted into their
- * minute's panes; 3. the windows that the watermark has passed by are emitted, once and for good.
+ * here; 2. the windows that the watermark has passed by are emitted, once and for good; 3. its events are judged against
+ * that clock: late, of the wrong partition, seen before, or counted into their minute's panes.
  *
- * 1 before 2, because what this partition has heard of its source depends on how many partitions there are and on where
+ * 2 before 3, so that a source that jumps leaves no minutes open behind it: what it brings lies in none of them. 1 before
+ * 3, because what this partition has heard of its source depends on how many partitions there are and on where
  * a transaction of the bridge ended; the carried clock is a function of the shard alone. A source that was idle and
  * wakes below the watermark, or is not known yet, may bring events of closed minutes: they are late as well.
  */
@@ -115,6 +116,7 @@ class Features implements FeaturesProcessor {
     const batch = record.value;
     if (batch.kind === "events") {
       clocks.advance(batch.source, batch.clockMs);
+      this.#emit(clocks.watermarkMs, out);
       this.#takeEvents(record, clocks.clockOf(batch.source), out);
     } else {
       out.count("control", 1);
@@ -122,8 +124,8 @@ class Features implements FeaturesProcessor {
       else if (batch.kind === "close") clocks.close(batch.source);
       else clocks.advance(batch.source, batch.clockMs);
       if (batch.kind === "idle") clocks.idle(batch.source);
+      this.#emit(clocks.watermarkMs, out);
     }
-    this.#emit(clocks.watermarkMs, out);
     this.#time.changed();
   }
 

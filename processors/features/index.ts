@@ -1,3 +1,5 @@
+export * from "./describe.ts";
+export * from "./expand.ts";
 export * from "./feature-set.ts";
 export * from "./feature-set-sources.ts";
 export * from "./features-processor.ts";

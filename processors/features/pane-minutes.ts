@@ -174,8 +174,7 @@ export class PaneMinutes {
     const held = this.#minutes.get(minute);
     if (held) return held;
     if (this.#minutes.size >= this.#limit) throw panesFull(this.#limit, minute, this.#oldest);
-    for (const open of this.#open)
-      if (Math.abs(open - minute) >= MINUTE_RING) throw panesFull(MINUTE_RING, minute, open);
+    for (const open of this.#open) if ((open - minute) % MINUTE_RING === 0) throw panesFull(MINUTE_RING, minute, open);
     const chunks: (PaneChunk | undefined)[] = [];
     const before = this.#oldest;
     this.#minutes.set(minute, chunks);
