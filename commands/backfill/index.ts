@@ -35,6 +35,8 @@ export interface BackfillReport extends LaneCounts {
 }
 
 const MINUTE_MS = 60_000;
+/** Whole hours: the 24 before an end begin up to an hour earlier, and so does the same hour of the day before. */
+const DAY_BACK_MINUTES = 25 * 60;
 
 /** `weir backfill`: recomputes feature rows from raw logs with the code of the features stage. */
 export async function backfill(options: BackfillOptions): Promise<void> {
@@ -87,8 +89,8 @@ export async function backfill(options: BackfillOptions): Promise<void> {
 
 /** Throws nothing; a row's past begins `warmUp` minutes before the first row, but never later than a row looks back. */
 export function jobOf(featureSet: FeatureSet, graceMs: number, fromMs: number, toMs: number, warmUp = 0): BackfillJob {
-  const lookback = Math.max(featureSet.lookbackMinutes, warmUp) * MINUTE_MS;
-  return { featureSet, graceMs, fromMs, toMs, warmUpFromMs: fromMs - lookback };
+  const lookback = Math.max(featureSet.lookbackMinutes, featureSet.hourly ? DAY_BACK_MINUTES : 0, warmUp);
+  return { featureSet, graceMs, fromMs, toMs, warmUpFromMs: fromMs - lookback * MINUTE_MS };
 }
 
 /** One lane after the other: each holds the state of a partition. */

@@ -6,8 +6,9 @@ import { jobOf, runLanes, withDuckDb } from "../../commands/backfill/index.ts";
 import { lakeLane } from "../../commands/backfill/lake-lane.ts";
 import { rawFilesOf } from "../../commands/backfill/raw-files.ts";
 import { fleetRounds, planFleet } from "../../local/fleet/index.ts";
-import { loadFeatureSet } from "../../processors/index.ts";
+import { loadFeatureSet, readFeatureSet } from "../../processors/index.ts";
 import { compare, nothingCompared, sameFloat32 } from "./rows.ts";
+import { odd } from "./telemetries.ts";
 import { GRACE_MS, type Telemetry } from "./telemetry.ts";
 import { fromLake, fromTopic, lanesInMemory, online, rowsIn, writeRawFiles } from "./ways.ts";
 
@@ -83,6 +84,27 @@ describe("a backfill", () => {
     );
     expect(seen.faults).toEqual([]);
     expect(rows.size).toBeGreaterThan(300);
+  });
+
+  test("of a part of the time reads a day and more before it where rows look back on a day", async () => {
+    const core = readFeatureSet("core-37");
+    const figure = (day: "mean" | "deviation") => ({ name: `cpu_day_${day}`, signal: "cpu", day });
+    const sameHour = { name: "cpu_same_hour", signal: "cpu", sameHour: "change" } as const;
+    const columns = [...core.columns, figure("mean"), figure("deviation"), sameHour];
+    const { telemetry } = odd("core-37", { ...core, name: "with-day", columns });
+    const part = { ...telemetry, fromMs: telemetry.fromMs + 25.5 * HOUR, toMs: telemetry.fromMs + 26.5 * HOUR };
+    const raw = mkdtempSync(path.join(dir, "day-"));
+    writeRawFiles(telemetry, raw);
+    const seen = nothingCompared();
+    const rows = await fromLake(part, rawFilesOf(raw), path.join(raw, "out"));
+    const ways = { online: online(part), lake: rows };
+    compare(
+      Object.entries(ways).map(([name, of]) => ({ name, rows: of, equal: sameFloat32 })),
+      part.featureSet,
+      seen,
+    );
+    expect(seen.faults).toEqual([]);
+    expect(rows.size).toBeGreaterThan(150);
   });
 
   test.each([
