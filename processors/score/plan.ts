@@ -4,6 +4,8 @@ import type { ModelCatalog, Router, ScoreCall, ScoringModel } from "./scorer.ts"
 
 /** Rows of one request. Bigger ones gain nothing, smaller ones cost a round trip each. */
 const MAX_CALL_ROWS = 512;
+/** A batch of so many rows, all wanted by a model that takes its columns as they are, goes out as it came in. */
+const LONE_CALL_ROWS = 256;
 
 /** The columns a FeatureBatch of this pipeline has. */
 export interface BatchColumns {
@@ -74,6 +76,10 @@ export function planScores(
         model = new ModelRows(arm.model, arm.modelVersion, mayFail, options);
         gather.set(key, model);
       }
+      if (everyRow && arms.length >= LONE_CALL_ROWS && model.isAsItComes) {
+        const call = model.loneCall(source, arms.length, calls);
+        return { call: calls.indexOf(call), places: Int32Array.from(arms, (_, row) => row) };
+      }
       const call = model.callFor(wanted, calls);
       const places = new Int32Array(arms.length).fill(-1);
       for (let row = 0; row < arms.length; row++) {
@@ -135,6 +141,8 @@ class ModelRows {
   readonly #version: string;
   readonly #mayFail: boolean;
   readonly #from: Int32Array;
+  /** The model's columns are the batch's, in their order. */
+  readonly isAsItComes: boolean;
   #open: OpenCall | null = null;
 
   constructor(name: string, version: string, mayFail: boolean, options: PlanOptions) {
@@ -143,23 +151,30 @@ class ModelRows {
     this.#version = version;
     this.#mayFail = mayFail;
     this.#from = columnMap(model, options.featureSet, `${name} version ${version}`);
+    const { columns } = options.featureSet;
+    this.isAsItComes = this.#from.length === columns.length && this.#from.every((column, i) => column === i);
+  }
+
+  /** The matrix itself, uncopied. */
+  loneCall(matrix: Float32Array, rows: number, calls: OpenCall[]): OpenCall {
+    const call = this.#call(matrix);
+    call.rows = rows;
+    calls.push(call);
+    return call;
   }
 
   callFor(rows: number, calls: OpenCall[]): OpenCall {
     const columns = this.#from.length;
     if (!this.#open || (this.#open.rows + rows) * columns > this.#open.matrix.length) {
-      const matrix = new Float32Array(Math.max(rows, MAX_CALL_ROWS) * columns);
-      this.#open = {
-        model: this.#model,
-        modelVersion: this.#version,
-        mayFail: this.#mayFail,
-        columns,
-        matrix,
-        rows: 0,
-      };
+      this.#open = this.#call(new Float32Array(Math.max(rows, MAX_CALL_ROWS) * columns));
       calls.push(this.#open);
     }
     return this.#open;
+  }
+
+  #call(matrix: Float32Array): OpenCall {
+    const columns = this.#from.length;
+    return { model: this.#model, modelVersion: this.#version, mayFail: this.#mayFail, columns, matrix, rows: 0 };
   }
 
   add(call: OpenCall, source: Float32Array, start: number): number {

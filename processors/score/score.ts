@@ -41,9 +41,9 @@ export interface ScoreReply {
  * FeatureBatch → PredictionBatch of the same key, Anomaly records, and the same anomalies re-keyed by entity group.
  *
  * Counts rows: `accepted` per row, `control` for a batch without rows, `dead` for a batch that cannot be scored (its
- * watermark is forwarded all the same). Equal batches give equal records: the arm is a hash of entity and routing
- * version, and a routing version that arrives after its time counts from the window after the last one scored here,
- * which is kept in the store `routing`.
+ * watermark is forwarded all the same). Equal batches give equal records but for the latencies in them: the arm is a hash
+ * of entity and routing version, and a routing version that arrives after its time counts from the window after the last
+ * one scored here, which is kept in the store `routing`.
  */
 export function createScoreProcessor(options: ScoreOptions): EffectProcessor<FeatureBatch, ScorePlan, ScoreReply> {
   const { router, scorer, topics } = options;

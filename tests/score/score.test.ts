@@ -241,6 +241,29 @@ describe("a row", () => {
   });
 });
 
+test("a large batch goes uncopied to a model that takes its columns as they are, and each answer finds its row", async () => {
+  const rows = (count: number, at: number) =>
+    Array.from({ length: count }, (_, i): [string, number] => [`i-${at + i}`, ((at + i) % 100) / 100]);
+  const large = batch(rows(300, 0));
+  const { run, scorer } = setup();
+  const { predictions } = await run(batch(rows(20, 500)), large, batch(rows(20, 600)));
+  const whole = scorer.calls.filter((call) => call.matrix.buffer === large.matrix.buffer);
+  expect(whole.map(({ model, rows }) => [model, rows])).toEqual([["a", 300]]);
+  // Model b takes other columns, and the small batches share a call.
+  expect(scorer.calls.map(({ model, rows }) => `${model} ${rows}`).sort()).toEqual(["a 300", "a 40", "b 340"]);
+  for (const [prediction, at] of [
+    [predictions[0]!, 500],
+    [predictions[1]!, 0],
+    [predictions[2]!, 600],
+  ] as const) {
+    const raw = new Float32Array(new Uint8Array(prediction.raw).buffer);
+    const first = prediction.models.findIndex(({ name }) => name === "a");
+    prediction.entities.forEach((_, row) => {
+      if (prediction.arm[row] === first) expect(raw[row]).toBe(Math.fround(((at + row) % 100) / 100));
+    });
+  }
+});
+
 test("rows of several batches share a request of at most 512 rows, and each answer finds its row again", async () => {
   const entity = fc.integer({ min: 0, max: 99_999 }).map((i) => `i-${i}`);
   const value = fc.float({ min: 0, max: 1, noNaN: true });
