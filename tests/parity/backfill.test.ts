@@ -91,7 +91,7 @@ describe("a backfill", () => {
     const figure = (day: "mean" | "deviation") => ({ name: `cpu_day_${day}`, signal: "cpu", day });
     const sameHour = { name: "cpu_same_hour", signal: "cpu", sameHour: "change" } as const;
     const columns = [...core.columns, figure("mean"), figure("deviation"), sameHour];
-    const { telemetry } = odd("core-37", { ...core, name: "with-day", columns });
+    const { telemetry } = odd("core-37", 0, { ...core, name: "with-day", columns });
     const part = { ...telemetry, fromMs: telemetry.fromMs + 25.5 * HOUR, toMs: telemetry.fromMs + 26.5 * HOUR };
     const raw = mkdtempSync(path.join(dir, "day-"));
     writeRawFiles(telemetry, raw);

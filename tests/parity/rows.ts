@@ -11,9 +11,11 @@ export interface Comparison {
   differing: number;
   /** The first faults in words. */
   readonly faults: string[];
+  /** Columns that SQL did not compute, by set: compared among ours alone. */
+  readonly leftOut: Set<string>;
 }
 
-export const nothingCompared = (): Comparison => ({ cells: 0, differing: 0, faults: [] });
+export const nothingCompared = (): Comparison => ({ cells: 0, differing: 0, faults: [], leftOut: new Set() });
 
 /** Whether two values of a column are taken for equal. */
 export type Equal = (a: number, b: number, column: number) => boolean;

@@ -71,6 +71,7 @@ async function compareAll(
     return await bySql(db, definition, span);
   });
   const ways = Object.entries(ours).map(([name, of]) => ({ name, rows: of, equal: sameFloat32 }));
+  for (const column of sql.leftOut) into.leftOut.add(`${definition.name}.${column}`);
   const close = within(sql.sizes);
   const { columns } = telemetry.featureSet;
   const equal: Equal = (a, b, column) => sql.leftOut.has(columns[column]!) || close(a, b, column);

@@ -41,12 +41,12 @@ export function fleet({ instances, minutes, seed, set, ...other }: FleetChoice):
   return { definition, telemetry: { name, featureSet: compileFeatureSet(definition), ...times, rounds } };
 }
 
-/** What the fleet never does. */
-export function odd(set: string, definition = readFeatureSet(set)): Compared {
-  const fromMs = Date.UTC(2026, 0, 4, 6);
-  const rounds = () => oddRounds(fromMs);
+/** What the fleet never does. `fromHour`: of the 28, where rows begin to be compared. */
+export function odd(set: string, fromHour = 0, definition = readFeatureSet(set)): Compared {
+  const startMs = Date.UTC(2026, 0, 4, 6);
+  const rounds = () => oddRounds(startMs);
   const featureSet = compileFeatureSet(definition);
-  const times = { fromMs, toMs: fromMs + ODD_MINUTES * MINUTE_MS };
+  const times = { fromMs: startMs + fromHour * 60 * MINUTE_MS, toMs: startMs + ODD_MINUTES * MINUTE_MS };
   return { definition, telemetry: { name: `28 hours of trouble, ${set}`, featureSet, ...times, rounds } };
 }
 
