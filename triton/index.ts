@@ -6,7 +6,7 @@ export { type XgboostModel, xgboostEvaluator } from "./evaluator/xgboost.ts";
 export { type GoldenRows, readGolden, readManifest } from "./manifest.ts";
 export { checkModel, checkOnServer, type ModelReport, modelFolders } from "./model/check.ts";
 export { readServingConfig } from "./model/serving-config.ts";
-export { type LoadModelsOptions, loadModels, type Model, Models, modelsIn, readModel } from "./models.ts";
+export { type LoadModelsOptions, loadModels, loadVersion, type Model, Models, modelsIn, readModel } from "./models.ts";
 export { murmur3 } from "./murmur3.ts";
 export { armChooser, BUCKETS, bucketOf, RoutingTable, routingFor, validateRouting } from "./router.ts";
 export { TritonScorer, type TritonScorerOptions } from "./scorer.ts";

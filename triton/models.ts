@@ -134,6 +134,23 @@ export async function loadModels(options: LoadModelsOptions): Promise<Models> {
 }
 
 /**
+ * One version that was published after `loadModels`: has the server load it and proves it, whatever is wrong with other
+ * versions of the model. Throws as `loadModels` does.
+ */
+export async function loadVersion(
+  client: TritonClient,
+  repositoryDir: string,
+  name: string,
+  version: string,
+): Promise<Model> {
+  const model = readModel(join(repositoryDir, name, version));
+  await client.load(name);
+  await client.expectTensors(name, version, tensorsOf(model.manifest));
+  await proveOnServer(client, model, undefined);
+  return model;
+}
+
+/**
  * Only an answer to known rows shows that a model works: one whose process died still counts as ready. Such a model is
  * unloaded and loaded once.
  */

@@ -2,7 +2,7 @@ import { stages, topics } from "../../pipeline.ts";
 import { createScoreProcessor } from "../../processors/index.ts";
 import type { FeatureBatch, RoutingConfig } from "../../schemas/index.ts";
 import { type Runnable, SideInput, type StageBinding } from "../../streams/index.ts";
-import { loadModels, modelsIn, RoutingTable, TritonClient, TritonScorer } from "../../triton/index.ts";
+import { loadModels, loadVersion, modelsIn, RoutingTable, TritonClient, TritonScorer } from "../../triton/index.ts";
 import { featureSetOf, groupsOf } from "../clients.ts";
 import { ROUTING_FAMILY } from "../model-names.ts";
 import { closingAfter, type RoleContext, stageRunner } from "../roles.ts";
@@ -25,14 +25,12 @@ export async function create(context: RoleContext): Promise<Runnable[]> {
   });
   // A version that was published after this process began is proved on the server before rows may go to it.
   const learnModels = async ({ family, arms }: RoutingConfig) => {
-    const unknown = arms.filter((arm) => !models.has(arm.model, arm.modelVersion)).map((arm) => arm.model);
-    if (family !== ROUTING_FAMILY) return;
-    for (const name of new Set(unknown)) {
+    const unknown = arms.filter((arm) => !models.has(arm.model, arm.modelVersion));
+    for (const { model, modelVersion } of family === ROUTING_FAMILY ? unknown : []) {
       try {
-        const fresh = await loadModels({ client, repositoryDir: config.modelRepository, names: [name] });
-        for (const version of fresh.versionsOf(name)) models.add(fresh.get(name, version)!);
+        models.add(await loadVersion(client, config.modelRepository, model, modelVersion));
       } catch (error) {
-        log(`${name} cannot be routed to: ${(error as Error).message}`);
+        log(`${model} version ${modelVersion} cannot be routed to: ${(error as Error).message}`);
       }
     }
   };
