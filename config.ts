@@ -66,6 +66,7 @@ export const options = {
     "plain",
     "aws-msk-iam",
   ),
+  kafkaCompression: oneOf("WEIR_KAFKA_COMPRESSION", "Of what is written; all codecs are read.", "zstd", "zstd", "none"),
   kafkaUser: text("WEIR_KAFKA_USER", "User; empty: no authentication.", ""),
   kafkaPassword: text("WEIR_KAFKA_PASSWORD", "Password.", "", true),
   registryUrl: url("WEIR_REGISTRY_URL", "Schema registry (Confluent API)."),

@@ -15,6 +15,7 @@ export function brokerOf(config: Config): Broker & Groups {
   return connectBroker({
     brokers: config.kafkaBrokers.split(",").map((b) => b.trim()),
     clientId: `weir-${config.env}`,
+    compression: config.kafkaCompression,
     tls: config.kafkaTls === "on",
     ...(config.kafkaCa !== "" && { caFile: config.kafkaCa }),
     ...(sasl && { sasl }),

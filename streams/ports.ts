@@ -54,7 +54,7 @@ export interface ProducerRecord {
 export interface TxnProducer {
   readonly transactionalId: string;
   init(): Promise<void>;
-  /** Opens the transaction with the first call; at most 500 records and 900 KB a partition go into one request. */
+  /** Opens the transaction with the first call; at most 900 KB a partition go into one request. */
   send(records: readonly ProducerRecord[]): Promise<void>;
   /** For lag tools only: nothing of ours reads them back. */
   sendOffsets(groupId: string, topic: TopicName, partition: number, nextOffset: number): Promise<void>;

@@ -1,7 +1,8 @@
 // First of all: kafkajs keeps what it finds when it is loaded.
 import "./produce-request.ts";
 import { createRequire } from "node:module";
-import { Kafka, type KafkaConfig, logLevel, type Producer } from "kafkajs";
+import { Kafka, type KafkaConfig, logLevel } from "kafkajs";
+import type { Compression } from "./batch-encoder.ts";
 import { type Security, securityOf } from "./security.ts";
 
 /**
@@ -10,7 +11,6 @@ import { type Security, securityOf } from "./security.ts";
  */
 const require = createRequire(import.meta.url);
 const Encoder = require("kafkajs/src/protocol/encoder") as new () => KafkaEncoder;
-const createProducer = require("kafkajs/src/producer") as (options: object) => Producer;
 
 export interface KafkaEncoder {
   writeInt8(value: number): KafkaEncoder;
@@ -31,8 +31,14 @@ export interface KafkaRequest<T> {
 }
 
 export interface KafkaBroker {
+  readonly nodeId: number;
+  /** By API key. */
+  readonly versions: Readonly<Record<number, { readonly maxVersion: number }>>;
   readonly connectionPool: { send<T>(request: KafkaRequest<T>): Promise<T> };
   disconnect(): Promise<void>;
+  describeConfigs(request: {
+    resources: { type: number; name: string; configNames: string[] }[];
+  }): Promise<{ resources: { configEntries: { configName: string; configValue: string }[] }[] }>;
   listOffsets(request: {
     isolationLevel: 0 | 1;
     topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[];
@@ -63,6 +69,25 @@ export interface KafkaCoordinator {
   }): Promise<{ memberAssignment: Buffer }>;
   heartbeat(request: { groupId: string; groupGenerationId: number; memberId: string }): Promise<unknown>;
   leaveGroup(request: { groupId: string; memberId: string }): Promise<unknown>;
+  initProducerId(request: {
+    transactionalId: string;
+    transactionTimeout: number;
+  }): Promise<{ producerId: string; producerEpoch: number }>;
+  addPartitionsToTxn(request: Identity & { topics: { topic: string; partitions: number[] }[] }): Promise<unknown>;
+  addOffsetsToTxn(request: Identity & { groupId: string }): Promise<unknown>;
+  txnOffsetCommit(
+    request: Identity & {
+      groupId: string;
+      topics: { topic: string; partitions: { partition: number; offset: string }[] }[];
+    },
+  ): Promise<unknown>;
+  endTxn(request: Identity & { transactionResult: boolean }): Promise<unknown>;
+}
+
+interface Identity {
+  readonly transactionalId: string;
+  readonly producerId: string;
+  readonly producerEpoch: number;
 }
 
 export interface KafkaCluster {
@@ -71,6 +96,8 @@ export interface KafkaCluster {
   disconnect(): Promise<void>;
   addTargetTopic(topic: string): Promise<void>;
   refreshMetadata(): Promise<void>;
+  refreshMetadataIfNecessary(): Promise<void>;
+  findControllerBroker(): Promise<KafkaBroker>;
   findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[];
   findBroker(node: { nodeId: number }): Promise<KafkaBroker>;
   findGroupCoordinator(request: { groupId: string; coordinatorType?: number }): Promise<KafkaBroker & KafkaCoordinator>;
@@ -86,15 +113,18 @@ export interface Connection extends Security {
   /** host:port */
   readonly brokers: readonly string[];
   readonly clientId: string;
+  /** Of what is written; all codecs are read. Default: zstd. */
+  readonly compression?: Compression;
 }
 
 /** One set of connection options; every reader and producer made from it has connections of its own. */
 export class KafkaClient {
   readonly kafka: Kafka;
+  readonly compression: Compression;
   readonly #createCluster: (options: object) => KafkaCluster;
-  readonly #logger: object;
 
-  constructor({ brokers, clientId, ...security }: Connection) {
+  constructor({ brokers, clientId, compression = "zstd", ...security }: Connection) {
+    this.compression = compression;
     process.env.KAFKAJS_NO_PARTITIONER_WARNING = "1";
     // kafkajs logs each of its own retries as an error; what matters reaches the caller as an exception.
     this.kafka = new Kafka({
@@ -109,7 +139,6 @@ export class KafkaClient {
     const inside = this.kafka as unknown as Record<symbol, never>;
     const symbolOf = (text: string) => Object.getOwnPropertySymbols(inside).find((s) => s.description === text)!;
     this.#createCluster = inside[symbolOf("private:Kafka:createCluster")]!;
-    this.#logger = inside[symbolOf("private:Kafka:logger")]!;
   }
 
   cluster(): KafkaCluster {
@@ -120,33 +149,5 @@ export class KafkaClient {
     });
     cluster.retry = retry;
     return cluster;
-  }
-
-  /** Transactional producer whose coordinator look-ups are asked once: kafkajs asks before every step. */
-  producer(transactionalId: string, transactionTimeoutMs: number): Producer {
-    const cluster = this.cluster();
-    const ask = cluster.findGroupCoordinator.bind(cluster);
-    const known = new Map<string, Promise<KafkaBroker & KafkaCoordinator>>();
-    cluster.findGroupCoordinator = (request) => {
-      const key = `${request.coordinatorType}/${request.groupId}`;
-      let answer = known.get(key);
-      if (!answer) {
-        answer = ask(request);
-        answer.catch(() => known.delete(key));
-        known.set(key, answer);
-      }
-      return answer;
-    };
-    return createProducer({
-      logger: this.#logger,
-      cluster,
-      retry,
-      transactionalId,
-      transactionTimeout: transactionTimeoutMs,
-      createPartitioner:
-        () =>
-        ({ message }: { message: { partition: number } }) =>
-          message.partition,
-    });
   }
 }

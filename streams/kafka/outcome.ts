@@ -15,6 +15,41 @@ const fencedCodes = new Set<unknown>([47, 52, 90]);
  */
 const fatalCodes = new Set<unknown>([10, 24, 26, 23, 29, 30, 31, 35, 50, 53, 58, 81]);
 
+/** A broker's answer that is an error, by its number alone. */
+export class CodeError extends Error {
+  readonly code: number;
+
+  constructor(code: number, where = "") {
+    super(`error ${code}${where && ` for ${where}`}`);
+    this.name = "BrokerAnswer";
+    this.code = code;
+  }
+}
+
+/** The number of a broker's answer; undefined if there was none, as with a lost connection. */
+export function codeOf(error: unknown): number | undefined {
+  if (error === undefined || error === null) return undefined;
+  const { code } = innermost(error);
+  return typeof code === "number" && code !== -1 ? code : undefined;
+}
+
+/**
+ * Answers after which the same call of a producer may succeed: metadata that is old or still spreading, leaders and
+ * coordinators that move or load, replicas that are missing, a transaction whose markers are still written.
+ */
+const passingCodes = new Set([3, 5, 6, 7, 8, 9, 13, 14, 15, 16, 19, 20, 41, 51, 56, 74, 75, 78]);
+
+export function retriesInPlace(error: unknown): boolean {
+  if (error instanceof WeirError) return error.disposition === "retry";
+  const code = codeOf(error);
+  if (code !== undefined) return passingCodes.has(code);
+  const { name } = innermost(error);
+  return name.startsWith("KafkaJS") && !lasting.has(name) && !tlsCodes.has(innermost(error).code);
+}
+
+/** Errors of kafkajs's own that come again. */
+const lasting = new Set(["KafkaJSSASLAuthenticationError", "KafkaJSNonRetriableError", "KafkaJSNotImplemented"]);
+
 /** Certificates of the brokers that nobody we trust has signed, or for other names. */
 const tlsCodes = new Set<unknown>([
   ...["DEPTH_ZERO_SELF_SIGNED_CERT", "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],

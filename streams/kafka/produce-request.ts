@@ -1,89 +1,124 @@
 import { createRequire } from "node:module";
-import { crc32c } from "./crc32c.ts";
+import type { KafkaEncoder, KafkaRequest } from "./kafkajs.ts";
 
 /**
- * Produce requests written once into one buffer of the right size. kafkajs builds a record in a buffer, copies it into
- * its batch, that into its partition, topic, request and frame, each of them zeroed and grown by doubling, and computes
- * the checksum byte by byte: more than half of the bridge's time. Its own encoder still serves what is not written here
- * (compression, headers). This module must be loaded before kafkajs, whose connection keeps what it finds; loaded later
- * it costs two copies, nothing else.
+ * Produce requests of ready-made batches, written once into one buffer that has room for the frame in front. kafkajs
+ * copies a request twice into frames of its own, each zeroed and grown by doubling. This module must be loaded before
+ * kafkajs, whose connection keeps what it finds; loaded later it costs those copies, nothing else.
  */
 const require = createRequire(import.meta.url);
 
-interface Message {
-  readonly key: string | Buffer | null;
-  readonly value: Buffer | null;
-  readonly timestamp?: string;
-  readonly headers?: object;
+const PRODUCE = 0;
+const ALL_REPLICAS = -1;
+const TIMEOUT_MS = 10_000;
+/** Left free in front of a request, for the frame's length and kafkajs's header with its client id. */
+const HEADROOM = 512;
+
+export interface PartitionBatch {
+  readonly topic: string;
+  readonly partition: number;
+  readonly bytes: Buffer;
 }
 
-export interface ProduceRequest {
-  readonly acks: number;
-  readonly timeout: number;
-  readonly transactionalId?: string | null;
-  readonly producerId?: unknown;
-  readonly producerEpoch?: number;
-  readonly compression?: number;
-  readonly topicData: readonly {
-    readonly topic: string;
-    readonly partitions: readonly {
-      readonly partition: number;
-      readonly firstSequence?: number;
-      readonly messages: readonly Message[];
-    }[];
-  }[];
+export interface ProduceResult {
+  readonly topic: string;
+  readonly partition: number;
+  readonly errorCode: number;
 }
 
+/** Produce v7, one batch a partition. */
+export const produceRequest = (
+  transactionalId: string,
+  batches: readonly PartitionBatch[],
+): KafkaRequest<ProduceResult[]> => ({
+  request: {
+    apiKey: PRODUCE,
+    apiVersion: 7,
+    apiName: "Produce",
+    encode: async () => framable(encodeProduce(transactionalId, batches, HEADROOM)),
+  },
+  response: { decode: async (raw) => decodeProduced(raw), parse: async (decoded) => decoded },
+  requestTimeout: TIMEOUT_MS + 5_000,
+  logResponseError: false,
+});
+
+/** The body of the request, behind `headroom` free bytes. */
+export function encodeProduce(transactionalId: string, batches: readonly PartitionBatch[], headroom: number): Buffer {
+  const topics = Map.groupBy(batches, (b) => b.topic);
+  let size = headroom + 2 + Buffer.byteLength(transactionalId) + 10;
+  for (const topic of topics.keys()) size += 6 + Buffer.byteLength(topic);
+  for (const { bytes } of batches) size += 8 + bytes.length;
+  const out = Buffer.allocUnsafe(size);
+  let at = writeString(out, transactionalId, headroom);
+  at = out.writeInt16BE(ALL_REPLICAS, at);
+  at = out.writeInt32BE(TIMEOUT_MS, at);
+  at = out.writeInt32BE(topics.size, at);
+  for (const [topic, own] of topics) {
+    at = writeString(out, topic, at);
+    at = out.writeInt32BE(own.length, at);
+    for (const { partition, bytes } of own) {
+      at = out.writeInt32BE(partition, at);
+      at = out.writeInt32BE(bytes.length, at);
+      at += bytes.copy(out, at);
+    }
+  }
+  return out;
+}
+
+function writeString(out: Buffer, text: string, start: number): number {
+  const at = out.writeInt16BE(Buffer.byteLength(text), start);
+  return at + out.write(text, at);
+}
+
+/** What became of each partition's batch. */
+export function decodeProduced(raw: Buffer): ProduceResult[] {
+  const results: ProduceResult[] = [];
+  let at = 4;
+  for (let topics = raw.readInt32BE(0); topics > 0; topics--) {
+    const end = at + 2 + raw.readInt16BE(at);
+    const topic = raw.toString("utf8", at + 2, end);
+    at = end + 4;
+    for (let partitions = raw.readInt32BE(end); partitions > 0; partitions--, at += 30) {
+      results.push({ topic, partition: raw.readInt32BE(at), errorCode: raw.readInt16BE(at + 4) });
+    }
+  }
+  return results;
+}
+
+interface Encoder extends KafkaEncoder {
+  buf: Buffer;
+  offset: number;
+}
 interface Request {
   readonly apiKey: number;
   readonly apiVersion: number;
-  encode(): Promise<{ readonly buffer: Buffer }>;
-}
-interface Encoder {
-  buf: Buffer;
-  offset: number;
-  readonly buffer: Buffer;
+  encode(): Promise<KafkaEncoder>;
 }
 type CreateRequest = (context: { correlationId: number; clientId: string; request: Request }) => Promise<unknown>;
 
-/** Left free in front of a request, for the frame's length and kafkajs's header with its client id. */
-const HEADROOM = 512;
-const BATCH_HEADER = 61;
-const CRC_AT = 17;
-const CRC_FROM = 21;
-const TRANSACTIONAL = 16;
+const withRoom = new WeakMap<object, Buffer>();
 
-const writtenHere = new WeakMap<object, Buffer>();
-
-/** Takes the place of kafkajs's own encoder for Produce v3 and later, and of the frame around requests made here. */
-function install(): void {
+/** A body as kafkajs takes it; the buffer with the room in front is remembered for the frame. */
+function framable(whole: Buffer): KafkaEncoder {
   const EncoderClass = require("kafkajs/src/protocol/encoder") as new (size: number) => Encoder;
-  const produce = require.resolve("kafkajs/src/protocol/requests/produce/v3/request");
-  const theirs = require(produce) as (data: ProduceRequest) => Request;
-  const ours = (data: ProduceRequest): Request => {
-    const request = theirs(data);
-    if (!isPlain(data)) return request;
-    const encode = async (): Promise<Encoder> => {
-      const whole = encodeProduce(data, HEADROOM);
-      const encoder = new EncoderClass(0);
-      encoder.buf = whole.subarray(HEADROOM);
-      encoder.offset = encoder.buf.length;
-      writtenHere.set(encoder, whole);
-      return encoder;
-    };
-    return { ...request, encode };
-  };
-  require.cache[produce]!.exports = ours;
+  const encoder = new EncoderClass(0);
+  encoder.buf = whole.subarray(HEADROOM);
+  encoder.offset = encoder.buf.length;
+  withRoom.set(encoder, whole);
+  return encoder;
+}
 
+/** Takes the place of kafkajs's frame around requests that were made here. */
+function install(): void {
   const frame = require.resolve("kafkajs/src/protocol/request");
-  const theirFrame = require(frame) as CreateRequest;
-  const ourFrame: CreateRequest = async (context) => {
+  const theirs = require(frame) as CreateRequest;
+  const ours: CreateRequest = async (context) => {
     const { request, correlationId, clientId } = context;
     const payload = await request.encode();
-    const whole = writtenHere.get(payload);
+    const whole = withRoom.get(payload);
     const id = Buffer.from(clientId ?? "");
     const start = HEADROOM - 14 - id.length;
-    if (!whole || start < 0) return theirFrame({ ...context, request: { ...request, encode: async () => payload } });
+    if (!whole || start < 0) return theirs({ ...context, request: { ...request, encode: async () => payload } });
     const bytes = whole.subarray(start);
     bytes.writeInt32BE(bytes.length - 4, 0);
     bytes.writeInt16BE(request.apiKey, 4);
@@ -93,142 +128,7 @@ function install(): void {
     id.copy(bytes, 14);
     return { buffer: bytes };
   };
-  require.cache[frame]!.exports = ourFrame;
-}
-
-const isPlain = ({ compression, topicData }: ProduceRequest): boolean =>
-  !compression && topicData.every((t) => t.partitions.every((p) => p.messages.every((m) => !m.headers)));
-
-/** The body of a Produce request, version 3 to 7, behind `headroom` free bytes. */
-export function encodeProduce(data: ProduceRequest, headroom: number): Buffer {
-  const { acks, timeout, transactionalId = null, topicData } = data;
-  let size = headroom + 2 + (transactionalId === null ? 0 : Buffer.byteLength(transactionalId)) + 2 + 4 + 4;
-  const batches: BatchPlan[] = [];
-  for (const { topic, partitions } of topicData) {
-    size += 2 + Buffer.byteLength(topic) + 4;
-    for (const { messages } of partitions) {
-      const plan = planBatch(messages);
-      batches.push(plan);
-      size += 8 + plan.size;
-    }
-  }
-  const out = Buffer.allocUnsafe(size);
-  let at = writeString(out, transactionalId, headroom);
-  at = out.writeInt16BE(acks, at);
-  at = out.writeInt32BE(timeout, at);
-  at = out.writeInt32BE(topicData.length, at);
-  let next = 0;
-  for (const { topic, partitions } of topicData) {
-    at = writeString(out, topic, at);
-    at = out.writeInt32BE(partitions.length, at);
-    for (const { partition, messages, firstSequence = 0 } of partitions) {
-      const plan = batches[next++]!;
-      at = out.writeInt32BE(partition, at);
-      at = out.writeInt32BE(plan.size, at);
-      writeBatch(out, at, messages, plan, data, firstSequence);
-      at += plan.size;
-    }
-  }
-  return out;
-}
-
-interface BatchPlan {
-  readonly size: number;
-  readonly firstTimestampMs: number;
-  readonly maxTimestampMs: number;
-  readonly timestampsMs: readonly number[];
-  /** Of each record without its own length. */
-  readonly bodies: readonly number[];
-}
-
-function planBatch(messages: readonly Message[]): BatchPlan {
-  const nowMs = Date.now();
-  const timestampsMs = messages.map((m) => (m.timestamp === undefined ? nowMs : Number(m.timestamp)));
-  const firstTimestampMs = timestampsMs.reduce((min, t) => Math.min(min, t), Number.POSITIVE_INFINITY);
-  const maxTimestampMs = timestampsMs.reduce((max, t) => Math.max(max, t), 0);
-  let size = BATCH_HEADER;
-  const bodies = messages.map(({ key, value }, i) => {
-    const body =
-      1 +
-      sizeOfVarint(timestampsMs[i]! - firstTimestampMs) +
-      sizeOfVarint(i) +
-      sizeOfBytes(key) +
-      sizeOfBytes(value) +
-      1;
-    size += sizeOfVarint(body) + body;
-    return body;
-  });
-  return { size, firstTimestampMs, maxTimestampMs, timestampsMs, bodies };
-}
-
-function writeBatch(
-  out: Buffer,
-  start: number,
-  messages: readonly Message[],
-  plan: BatchPlan,
-  { transactionalId, producerId, producerEpoch = 0 }: ProduceRequest,
-  firstSequence: number,
-): void {
-  let at = out.writeBigInt64BE(0n, start);
-  at = out.writeInt32BE(plan.size - 12, at);
-  at = out.writeInt32BE(0, at); // leader epoch
-  at = out.writeInt8(2, at);
-  at += 4; // checksum
-  at = out.writeInt16BE(transactionalId ? TRANSACTIONAL : 0, at);
-  at = out.writeInt32BE(messages.length - 1, at);
-  at = out.writeBigInt64BE(BigInt(plan.firstTimestampMs), at);
-  at = out.writeBigInt64BE(BigInt(plan.maxTimestampMs), at);
-  at = out.writeBigInt64BE(BigInt(String(producerId ?? -1)), at);
-  at = out.writeInt16BE(producerEpoch, at);
-  at = out.writeInt32BE(firstSequence, at);
-  at = out.writeInt32BE(messages.length, at);
-  for (const [i, { key, value }] of messages.entries()) {
-    at = writeVarint(out, plan.bodies[i]!, at);
-    out[at++] = 0;
-    at = writeVarint(out, plan.timestampsMs[i]! - plan.firstTimestampMs, at);
-    at = writeVarint(out, i, at);
-    at = writeBytes(out, key, at);
-    at = writeBytes(out, value, at);
-    out[at++] = 0; // headers
-  }
-  out.writeUInt32BE(crc32c(out, start + CRC_FROM, start + plan.size), start + CRC_AT);
-}
-
-const lengthOf = (bytes: string | Buffer): number =>
-  typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
-
-/** Zig-zag varints; exact up to 2^52, which neither lengths nor spans of time reach. */
-function sizeOfVarint(value: number): number {
-  let rest = value < 0 ? -2 * value - 1 : 2 * value;
-  let size = 1;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) size++;
-  return size;
-}
-
-function sizeOfBytes(bytes: string | Buffer | null): number {
-  if (bytes === null) return 1;
-  const length = lengthOf(bytes);
-  return sizeOfVarint(length) + length;
-}
-
-function writeVarint(out: Buffer, value: number, start: number): number {
-  let rest = value < 0 ? -2 * value - 1 : 2 * value;
-  let at = start;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) out[at++] = (rest % 128) | 0x80;
-  out[at++] = rest;
-  return at;
-}
-
-function writeBytes(out: Buffer, bytes: string | Buffer | null, start: number): number {
-  if (bytes === null) return writeVarint(out, -1, start);
-  const at = writeVarint(out, lengthOf(bytes), start);
-  return at + (typeof bytes === "string" ? out.write(bytes, at) : bytes.copy(out, at));
-}
-
-function writeString(out: Buffer, text: string | null, start: number): number {
-  if (text === null) return out.writeInt16BE(-1, start);
-  const at = out.writeInt16BE(Buffer.byteLength(text), start);
-  return at + out.write(text, at);
+  require.cache[frame]!.exports = ours;
 }
 
 install();

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type Broker,
@@ -333,10 +334,12 @@ export function brokerSuite(name: string, start: BrokerUnderTest): void {
         await p.close();
       });
 
-      test("a record larger than the broker takes is fatal", async () => {
+      test("a record larger than the broker takes, even compressed, is fatal", async () => {
         const topic = await newTopic();
         const p = await producer(topic);
-        await expect(p.send([record(topic, "x".repeat(1_100_000))])).rejects.toMatchObject({ disposition: "fatal" });
+        await expect(p.send([record(topic, randomBytes(1_500_000).toString("base64"))])).rejects.toMatchObject({
+          disposition: "fatal",
+        });
         await p.close();
       });
 

@@ -1,5 +1,14 @@
+import { ConfigResourceTypes, Kafka, logLevel } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Broker, connectBroker, type Sasl, type TopicName, topicName } from "../../streams/index.ts";
+import {
+  type Broker,
+  connectBroker,
+  type Sasl,
+  type TopicName,
+  topicName,
+  type WeirError,
+} from "../../streams/index.ts";
+import { until } from "../support/kafka.ts";
 import { type SecureKafka, startSecureKafka, user } from "../support/secure-kafka.ts";
 
 let kafka: SecureKafka;
@@ -74,6 +83,34 @@ describe("TLS and SASL on a real broker", () => {
     });
     await reader.close();
   });
+});
+
+test("a broker that does not verify transactions is refused before anything is written", async () => {
+  const admin = new Kafka({ brokers: [kafka.plain], logLevel: logLevel.NOTHING }).admin();
+  const verify = async (value: string) => {
+    const configEntries = [{ name: "transaction.partition.verification.enable", value }];
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: ConfigResourceTypes.BROKER, name: "1", configEntries }],
+    });
+  };
+  await admin.connect();
+  await verify("false");
+  const init = async () => {
+    const producer = connectBroker({ brokers: [kafka.plain], clientId: "interop" }).producer("refused");
+    await producer.init().finally(() => producer.close());
+  };
+  const refused = () =>
+    init().then(
+      () => undefined,
+      (error) => error as WeirError,
+    );
+  // A setting reaches the broker a moment after it was accepted.
+  await until("it is refused", async () => (await refused())?.code === "BROKER_TOO_OLD");
+  expect(await refused()).toMatchObject({ disposition: "fatal" });
+  await verify("true");
+  await until("it is not refused any more", async () => (await refused()) === undefined);
+  await admin.disconnect();
 });
 
 describe("the Java client", () => {
