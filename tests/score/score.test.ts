@@ -37,6 +37,7 @@ const model = (columns: string[], more: Partial<ScoringModel> = {}): ScoringMode
 
 const catalog: Record<string, ScoringModel> = {
   "a/1": model(["cpu", "memory", "disk"]),
+  "c/1": model(["disk", "memory", "cpu"]),
   "b/1": model(["memory", "cpu"], { featureSet: "smaller", featureSetHash: "h2" }),
 };
 
@@ -262,6 +263,14 @@ test("a large batch goes uncopied to a model that takes its columns as they are,
       if (prediction.arm[row] === first) expect(raw[row]).toBe(Math.fround(((at + row) % 100) / 100));
     });
   }
+});
+
+test("a large batch is put into the order of a model that has the same columns in another one", async () => {
+  const rows = Array.from({ length: 300 }, (_, i): [string, number, number] => [`i-${i}`, i / 300, 0.5]);
+  const { run, scorer } = setup([routing({ arms: [{ model: "c", modelVersion: "1", weight: 100 }] })]);
+  await run(batch(rows));
+  expect(scorer.calls).toHaveLength(1);
+  expect([...scorer.calls[0]!.matrix.subarray(3 * 30, 3 * 31)]).toEqual([0.25, 0.5, Math.fround(30 / 300)]);
 });
 
 test("rows of several batches share a request of at most 512 rows, and each answer finds its row again", async () => {

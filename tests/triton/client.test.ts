@@ -318,3 +318,34 @@ test("calls beyond what the server answers in good time wait their turn, and all
   expect(answers.every(({ data }) => data[0] === 1)).toBe(true);
   expect(most).toBeLessThanOrEqual(64);
 });
+
+test("a refusal for load halves the calls sent at once", async () => {
+  const server = await serve();
+  const client = connect(server.address);
+  // Eight answers measure the server's own time with two in flight; from then on four may be.
+  for (let i = 0; i < 8; i++) await client.infer(ask(1));
+  const flying = async () => {
+    let arrived = 0;
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    server.handlers.ModelInfer = async (r) => {
+      arrived++;
+      await held;
+      return sums(r);
+    };
+    const all = Promise.all(Array.from({ length: 6 }, () => client.infer(ask(1))));
+    // Another call of the same connection comes after those that were sent before it.
+    await vi.waitFor(() => expect(arrived).toBeGreaterThan(1));
+    await client.serverLive();
+    const sentAtOnce = arrived;
+    release();
+    await all;
+    return sentAtOnce;
+  };
+  expect(await flying()).toBe(4);
+  server.handlers.ModelInfer = () => Promise.reject(grpcError(status.RESOURCE_EXHAUSTED, "too much"));
+  await expect(client.infer(ask(1))).rejects.toEqual(failure("MODEL_SERVER_OVERLOADED", "retry"));
+  expect(await flying()).toBe(2);
+});

@@ -359,6 +359,25 @@ describe("with a fallback", () => {
     expect(evaluators(predictions)).toEqual(["triton"]);
   });
 
+  test("one that answered in between has not been silent since", async () => {
+    const server = await serve();
+    const stage = await stageOn(server, { fallbackAfterMs: 600 });
+    const refuseOnce = () => {
+      let refused = false;
+      server.handlers.ModelInfer = (request) => {
+        if (refused) return answer(request);
+        refused = true;
+        throw grpcError(status.RESOURCE_EXHAUSTED, "too much");
+      };
+    };
+    refuseOnce();
+    expect(evaluators(await stage.score())).toEqual(["triton"]);
+    const startedAt = performance.now();
+    while (performance.now() - startedAt < 700) await stage.score();
+    refuseOnce();
+    expect(evaluators(await stage.score())).toEqual(["triton"]);
+  });
+
   test("an answer that is wrong is no silence: the stage stops all the same", async () => {
     const server = await serve();
     const stage = await stageOn(server, { fallbackAfterMs: 1 });

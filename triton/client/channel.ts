@@ -7,8 +7,6 @@ const CONNECT_TIMEOUT_MS = 10_000;
 interface Line {
   readonly client: Client;
   sinceMs: number;
-  calls: number;
-  retired: boolean;
 }
 
 /**
@@ -37,10 +35,9 @@ export class Channel {
   ): Promise<Rpcs[M][1]> {
     const { path, requestSerialize, responseDeserialize } = methodOf(method);
     if (Date.now() - this.#line.sinceMs >= this.#maxAgeMs) this.renew();
-    const line = this.#line;
-    line.calls++;
+    const { client } = this.#line;
     return new Promise((resolve, reject) => {
-      const call = line.client.makeUnaryRequest(
+      const call = client.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
@@ -49,7 +46,6 @@ export class Channel {
         { deadline: deadlineMs },
         (error, reply) => {
           signal?.removeEventListener("abort", cancel);
-          if (--line.calls === 0 && line.retired) line.client.close();
           if (error) reject(error);
           else resolve(reply as Rpcs[M][1]);
         },
@@ -84,8 +80,7 @@ export class Channel {
       }
       const old = this.#line;
       this.#line = next;
-      old.retired = true;
-      if (old.calls === 0) old.client.close();
+      old.client.close(); // its connections close once the calls on them have ended
     });
   }
 
@@ -104,6 +99,6 @@ export class Channel {
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 2_000,
     });
-    return { client, sinceMs: nowMs, calls: 0, retired: false };
+    return { client, sinceMs: nowMs };
   }
 }
