@@ -50,9 +50,8 @@ export class EntitySlots {
 
   take(entity: string, sinceMinute: number): number | undefined {
     if (this.#slots.count >= this.#limits.entities) return undefined;
-    const next = this.#slots.next;
+    const wasFree = this.#slots.hasFree;
     const slot = this.#slots.take(entity, sinceMinute);
-    const wasFree = this.#slots.next !== next + 1;
     const closedAt = this.#closedAt[slot];
     this.#closedAt[slot] = undefined;
     this.#undo.add(() => {

@@ -6,12 +6,17 @@ import type { PaneStore } from "./pane-store.ts";
 /** Minutes whose panes are kept added up, aligned to the epoch; the longer ones only for windows that need them. */
 const BLOCKS = [5, 60] as const;
 const LONG_WINDOW_MINUTES = 120;
+const BLOCK_MINUTES = BLOCKS[0];
+/** A stretch of fewer whole blocks is added up each time. */
+const KEPT_BLOCKS = 3;
 
 /** Sums and means for the slots of one chunk, at [slot][place in the ring][field]. */
 interface ChunkSums {
   /** For each kind of block. */
   readonly blocks: readonly Float64Array[];
   readonly means: Float32Array;
+  /** For each stretch of a row the whole blocks within it, added up, and from which block to which. */
+  readonly middles: (undefined | { readonly values: Float64Array; readonly blocks: Float64Array })[];
 }
 
 /**
@@ -62,6 +67,15 @@ export class PaneSums {
     );
   }
 
+  /** Where the slot's ring of means begins. */
+  ringAt(slot: number): number {
+    return (slot & (this.#layout.slotsPerChunk - 1)) * this.ringLength;
+  }
+
+  get ringLength(): number {
+    return this.#lookback * this.#layout.signals;
+  }
+
   /** NaN where there is no value. Undefined: the slot has had no pane in reach. */
   meansOf(slot: number): Float32Array | undefined {
     return this.#chunks[Math.floor(slot / this.#layout.slotsPerChunk)]?.means;
@@ -69,23 +83,58 @@ export class PaneSums {
 
   /**
    * Adds the slot's panes of [fromMinute, toMinute) to `g`, newest first; all that `g` holds lies behind them.
-   * `endMinute` is where the panes added up end.
+   * `endMinute` is where the panes added up end; `stretch` numbers the stretches that a row is gathered from.
    */
-  gather(slot: number, fromMinute: number, toMinute: number, endMinute: number, g: Float64Array): void {
+  gather(
+    slot: number,
+    fromMinute: number,
+    toMinute: number,
+    endMinute: number,
+    stretch: number,
+    g: Float64Array,
+  ): void {
+    const { slotsPerChunk, slot: stride } = this.#layout;
+    const sums = this.#chunks[Math.floor(slot / slotsPerChunk)];
+    if (!sums) return;
+    const from = Math.max(fromMinute, this.#panes.sinceOf(slot));
+    const first = Math.ceil(from / BLOCK_MINUTES);
+    const end = Math.floor(toMinute / BLOCK_MINUTES);
+    if (end - first < KEPT_BLOCKS) {
+      this.#walk(slot, from, toMinute, endMinute, g);
+      return;
+    }
+    // Its whole blocks change once in five minutes: they are kept added up.
+    sums.middles[stretch] ??= {
+      values: new Float64Array(slotsPerChunk * stride),
+      blocks: new Float64Array(slotsPerChunk * 2).fill(Number.NaN),
+    };
+    const middle = sums.middles[stretch];
+    const i = slot & (slotsPerChunk - 1);
+    if (middle.blocks[i * 2] !== first || middle.blocks[i * 2 + 1] !== end) {
+      const own = middle.values.subarray(i * stride, (i + 1) * stride).fill(0);
+      this.#walk(slot, first * BLOCK_MINUTES, end * BLOCK_MINUTES, endMinute, own);
+      middle.blocks[i * 2] = first;
+      middle.blocks[i * 2 + 1] = end;
+    }
+    this.#walk(slot, end * BLOCK_MINUTES, toMinute, endMinute, g);
+    mergeDense(this.#layout, middle.values, i * stride, g, 0, true);
+    this.#walk(slot, from, first * BLOCK_MINUTES, endMinute, g);
+  }
+
+  /** By the longest blocks that fit, then by minutes. */
+  #walk(slot: number, from: number, to: number, endMinute: number, g: Float64Array): void {
     const { slotsPerChunk, slot: stride } = this.#layout;
     const index = Math.floor(slot / slotsPerChunk);
-    const sums = this.#chunks[index];
-    if (!sums) return;
     const i = slot & (slotsPerChunk - 1);
-    const since = this.#panes.sinceOf(slot);
-    const from = Math.max(fromMinute, since);
-    let next = toMinute - 1;
+    const { blocks } = this.#chunks[index]!;
+    let next = to - 1;
     walk: while (next >= from) {
-      for (const [k, { minutes, ring }] of this.#kinds.entries()) {
+      for (let k = 0; k < this.#kinds.length; k++) {
+        const { minutes, ring } = this.#kinds[k]!;
         const block = Math.floor(next / minutes);
         const whole = next + 1 === endMinute || (next + 1) % minutes === 0;
         if (!whole || block * minutes < from) continue;
-        mergeDense(this.#layout, sums.blocks[k]!, (i * ring + placeIn(block, ring)) * stride, g, 0, true);
+        mergeDense(this.#layout, blocks[k]!, (i * ring + placeIn(block, ring)) * stride, g, 0, true);
         next = block * minutes - 1;
         continue walk;
       }
@@ -144,6 +193,7 @@ export class PaneSums {
     return {
       blocks: this.#kinds.map(({ ring }) => new Float64Array(slotsPerChunk * ring * stride)),
       means: new Float32Array(slotsPerChunk * this.#lookback * signals).fill(Number.NaN),
+      middles: [],
     };
   }
 }

@@ -17,7 +17,7 @@ import type { PaneStore } from "./pane-store.ts";
 import { PaneSums } from "./pane-sums.ts";
 import { type Column, checkOf, columnOf, type RowState } from "./row-columns.ts";
 import { MINUTE_MS } from "./time.ts";
-import { figureOf, squaresIn, WindowFigures } from "./window-figures.ts";
+import { figureOf, type Slopes, squaresIn, WindowFigures, writeSlopes } from "./window-figures.ts";
 
 /** An entity without an event for so long stops emitting. */
 export const SILENT_AFTER_MINUTES = 15;
@@ -35,7 +35,13 @@ const NO_DAY = { mean: new Float64Array(0), std: new Float64Array(0), quality: N
 export class RowBuilder {
   readonly #state: RowState;
   readonly #panes: PaneStore;
-  readonly #columns: readonly Column[];
+  /** Columns that are a figure times a factor: where it stands, and where it goes. */
+  readonly #figureAt: Int32Array;
+  readonly #factor: Float64Array;
+  readonly #figureColumn: Int32Array;
+  readonly #slopes: readonly Slopes[];
+  /** All others, in their order. */
+  readonly #columns: readonly { readonly column: number; readonly compute: Column }[];
   readonly #checks: readonly { readonly signal: number; readonly fails: () => boolean }[];
   readonly #metricSignals: ReadonlySet<number>;
   readonly #reach: number;
@@ -65,7 +71,17 @@ export class RowBuilder {
       quality: 1,
     };
     this.#state = state;
-    this.#columns = set.plan.map((column) => columnOf(column, state));
+    const read = set.plan.flatMap((column, c) => {
+      const place = column.kind === "statistic" ? state.figures.placeOf(column, set.windows[column.window]!) : null;
+      return place ? [{ ...place, c }] : [];
+    });
+    this.#figureAt = Int32Array.from(read, ({ at }) => at);
+    this.#factor = Float64Array.from(read, ({ factor }) => factor);
+    this.#figureColumn = Int32Array.from(read, ({ c }) => c);
+    this.#slopes = slopesOf(set);
+    this.#columns = set.plan.flatMap((column, c) =>
+      column.kind === "statistic" ? [] : [{ column: c, compute: columnOf(column, state) }],
+    );
     this.#checks = set.plan.flatMap((c) =>
       c.kind === "check" ? [{ signal: c.signal, fails: checkOf(c, state) }] : [],
     );
@@ -98,12 +114,26 @@ export class RowBuilder {
     state.newest = this.#newestOf(slot);
     if (state.hours) state.day = state.hours.dayBefore(Math.floor(state.end / HOUR_MINUTES), slot);
     state.quality = this.#qualityOf(slot);
-    for (let c = 0; c < this.#columns.length; c++) {
-      const value = Math.fround(this.#columns[c]!(target, at));
-      // A sum past float32 is as good as unknown.
-      target[at + c] = value - value === 0 ? value : Number.NaN;
+    const { values } = state.figures;
+    for (let k = 0; k < this.#figureAt.length; k++) {
+      target[at + this.#figureColumn[k]!] = shown(values[this.#figureAt[k]!]! * this.#factor[k]!);
     }
+    this.#buildSlopes(target, at);
+    for (const { column, compute } of this.#columns) target[at + column] = shown(compute(target, at));
     return state.quality;
+  }
+
+  #buildSlopes(target: Float32Array, at: number): void {
+    if (this.#slopes.length === 0) return;
+    const { sums, slot, end, means } = this.#state;
+    const { signals } = this.#panes.layout;
+    const [newest, ring, length] = [sums.meansAt(slot, end - 1), sums.ringAt(slot), sums.ringLength];
+    const write = (column: number, value: number) => {
+      target[at + column] = shown(value);
+    };
+    for (const slopes of this.#slopes) {
+      writeSlopes(slopes, means, newest + slopes.signal, signals, ring, length, write);
+    }
   }
 
   /** Minutes back to the newest pane with an event; the reach if there is none. */
@@ -132,7 +162,7 @@ export class RowBuilder {
     let to = end;
     for (let w = 0; w < count; w++) {
       const from = end - set.windows[w]!;
-      sums.gather(slot, from, to, end, g);
+      sums.gather(slot, from, to, end, w, g);
       figures.describe(w, g);
       own[w]!.set(g.subarray(this.#panes.layout.slotFields));
       to = from;
@@ -203,6 +233,24 @@ export class RowBuilder {
       values[into + HOUR_SQUARES]! += delta * (count - values[into + HOUR_MEAN]!);
     }
   }
+}
+
+/** As a row shows it. A sum past float32 is as good as unknown. */
+function shown(value: number): number {
+  const rounded = Math.fround(value);
+  return rounded - rounded === 0 ? rounded : Number.NaN;
+}
+
+function slopesOf(set: FeatureSet): Slopes[] {
+  const slopes = set.plan.flatMap((c, column) =>
+    c.kind === "statistic" && c.statistic === "slope"
+      ? [{ signal: c.signal, minutes: set.windows[c.window]!, column }]
+      : [],
+  );
+  return [...Map.groupBy(slopes, (s) => s.signal)].map(([signal, mine]) => ({
+    signal,
+    windows: mine.sort((a, b) => a.minutes - b.minutes),
+  }));
 }
 
 /** Minutes before a window end whose panes must be kept: for its row, and to see who has just fallen silent. */

@@ -3,7 +3,7 @@ import { type FeatureSet, hasValues } from "./feature-set.ts";
 import { DAY_HOURS, type Day, HOUR_COUNT, HOUR_MEAN, HOUR_SIGNAL, type HourStore } from "./hour-store.ts";
 import { ACTIVE, EVENTS, IMPUTED, REFUSED } from "./pane-layout.ts";
 import type { PaneSums } from "./pane-sums.ts";
-import { figureOf, slopeOf, type WindowFigures } from "./window-figures.ts";
+import { figureOf, type WindowFigures } from "./window-figures.ts";
 
 /** What the columns of a row are computed from: one entity at one window end. */
 export interface RowState {
@@ -37,13 +37,8 @@ export function columnOf(column: CompiledColumn, state: RowState): Column {
   switch (column.kind) {
     case "calendar":
       return () => state.calendar[column.field]!;
-    case "statistic": {
-      const minutes = state.set.windows[column.window]!;
-      const place = figures.placeOf(column, minutes);
-      if (!place) return () => slopeOf(state.means, (back) => meanAt(state, column.signal, back), minutes);
-      const { at, factor } = place;
-      return factor === 1 ? () => values[at]! : () => values[at]! * factor;
-    }
+    case "statistic":
+      throw new TypeError("Statistics are read from the figures, all at once.");
     case "lag":
       return () => meanOf(state, column.signal, column.minutes);
     case "changeRate":
@@ -76,11 +71,8 @@ export function columnOf(column: CompiledColumn, state: RowState): Column {
   }
 }
 
-/** The place of a signal's mean in the minute that many minutes before the newest. */
-const meanAt = (state: RowState, signal: number, back: number): number =>
-  state.sums.meansAt(state.slot, state.end - 1 - back) + signal;
-
-const meanOf = (state: RowState, signal: number, back: number): number => state.means[meanAt(state, signal, back)]!;
+const meanOf = (state: RowState, signal: number, back: number): number =>
+  state.means[state.sums.meansAt(state.slot, state.end - 1 - back) + signal]!;
 
 function smallestUnitOf(set: FeatureSet, index: number): number {
   const signal = set.signals[index]!;

@@ -24,9 +24,9 @@ export class Slots {
     return this.#byEntity.get(entity);
   }
 
-  /** The slot that the next new entity gets. */
-  get next(): number {
-    return this.#free.at(-1) ?? this.#slots.length;
+  /** Whether the next new entity gets the slot of one that is gone. */
+  get hasFree(): boolean {
+    return this.#free.length > 0;
   }
 
   take(entity: string, sinceMinute: number): number {

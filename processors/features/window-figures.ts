@@ -1,4 +1,4 @@
-import type { CompiledColumn } from "./compile-columns.ts";
+import { type CompiledColumn, MAX_WINDOW_MINUTES } from "./compile-columns.ts";
 import type { Statistic } from "./definition.ts";
 import type { FeatureSet } from "./feature-set.ts";
 import { squaresAboutMean } from "./pane-cells.ts";
@@ -121,32 +121,55 @@ export class WindowFigures {
 export const squaresIn = (g: Float64Array, c: number): number =>
   squaresAboutMean(g[c + COUNT]!, g[c + SUM]!, g[c + SUM_LOW]!, g[c + SQUARES]!, g[c + SQUARES_LOW]!);
 
+/** Slopes of one signal over some windows, shortest first, each with the column it goes to. */
+export interface Slopes {
+  readonly signal: number;
+  readonly windows: readonly { readonly minutes: number; readonly column: number }[];
+}
+
+const ys = new Float64Array(MAX_WINDOW_MINUTES);
+
 /**
- * Least squares through the float32 means of `minutes` minutes up to the newest one, per minute; NaN below two of them.
- * `at(back)` is the place of the mean so many minutes before the newest.
+ * Least squares through the float32 means of the minutes up to the newest one, per minute; NaN below two of them. The
+ * means lie at `newest`, and each minute before it `step` lower, around the ring that begins at `ring` and is `length`
+ * long.
  */
-export function slopeOf(means: Float32Array, at: (back: number) => number, minutes: number): number {
+export function writeSlopes(
+  { windows }: Slopes,
+  means: Float32Array,
+  newest: number,
+  step: number,
+  ring: number,
+  length: number,
+  write: (column: number, value: number) => void,
+): void {
   let n = 0;
   let sumX = 0;
   let sumY = 0;
-  for (let i = 0; i < minutes; i++) {
-    const y = means[at(i)]!;
-    if (Number.isNaN(y)) continue;
-    n++;
-    sumX -= i;
-    sumY += y;
+  let from = newest;
+  let read = 0;
+  for (const { minutes, column } of windows) {
+    for (; read < minutes; read++) {
+      const y = means[from]!;
+      ys[read] = y;
+      from -= step;
+      if (from < ring) from += length;
+      if (Number.isNaN(y)) continue;
+      n++;
+      sumX -= read;
+      sumY += y;
+    }
+    const meanX = sumX / n;
+    const meanY = sumY / n;
+    let xy = 0;
+    let xx = 0;
+    for (let i = 0; i < minutes; i++) {
+      const y = ys[i]!;
+      if (Number.isNaN(y)) continue;
+      const x = -i - meanX;
+      xy += x * (y - meanY);
+      xx += x * x;
+    }
+    write(column, n < 2 ? Number.NaN : xy / xx);
   }
-  if (n < 2) return Number.NaN;
-  const meanX = sumX / n;
-  const meanY = sumY / n;
-  let xy = 0;
-  let xx = 0;
-  for (let i = 0; i < minutes; i++) {
-    const y = means[at(i)]!;
-    if (Number.isNaN(y)) continue;
-    const x = -i - meanX;
-    xy += x * (y - meanY);
-    xx += x * x;
-  }
-  return xy / xx;
 }

@@ -22,10 +22,10 @@ export interface MinedMinute {
  * of their texts, so that neither the order of the lines nor how they were split makes a difference. Changes the miner.
  */
 export function mineMinute(miner: TemplateMiner, texts: ReadonlyMap<string, number>, minute: number): MinedMinute {
-  const baseline = new Map<string, number>();
+  const baseline = new Map<number, number>();
   for (const template of miner.templates()) {
     const weight = fadedWeight(template, minute);
-    if (weight >= FORGOTTEN_BELOW) baseline.set(String(template.made), weight);
+    if (weight >= FORGOTTEN_BELOW) baseline.set(template.made, weight);
   }
   const lines = new Map<Template, number>();
   const evicted: Template[] = [];
@@ -34,8 +34,8 @@ export function mineMinute(miner: TemplateMiner, texts: ReadonlyMap<string, numb
     lines.set(mined.template, (lines.get(mined.template) ?? 0) + count);
     if (mined.evicted) evicted.push(mined.evicted);
   }
-  const counts = new Map<string, number>();
-  for (const [template, count] of lines) counts.set(String(template.made), count);
+  const counts = new Map<number, number>();
+  for (const [template, count] of lines) counts.set(template.made, count);
   const signals = templateSignals(counts, baseline);
   for (const [template, count] of lines) miner.weigh(template, fadedWeight(template, minute) + count, minute);
   for (const template of evicted) lines.delete(template);

@@ -1,8 +1,11 @@
+/** Whatever tells templates apart. */
+export type TemplateId = string | number;
+
 /** Lines of one entity in one minute by template. */
-export type TemplateCounts = ReadonlyMap<string, number>;
+export type TemplateCounts = ReadonlyMap<TemplateId, number>;
 
 /** What is usual: each template's lines, older ones counting less. */
-export type TemplateBaseline = ReadonlyMap<string, number>;
+export type TemplateBaseline = ReadonlyMap<TemplateId, number>;
 
 export interface TemplateSignals {
   /** Templates seen in the minute. */
@@ -55,5 +58,5 @@ export function templateSignals(counts: TemplateCounts, baseline: TemplateBaseli
   };
 }
 
-const inOrder = (counts: ReadonlyMap<string, number>): [string, number][] =>
+const inOrder = (counts: ReadonlyMap<TemplateId, number>): [TemplateId, number][] =>
   [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
