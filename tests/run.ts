@@ -31,6 +31,7 @@ const components = [
   "tests/streams/task.test.ts",
   "tests/trainer/failures.test.ts",
   "tests/trainer/training.test.ts",
+  "tests/triton/pack.test.ts",
   "tests/triton/parity.test.ts",
   "tests/triton/real-server.test.ts",
 ];
