@@ -45,6 +45,7 @@ test("each step's rows are counted anew: no step ends below 1,000 of its own", (
 test.each<[string, string, Says]>([
   ["floods people with alerts", "alert-rate", flooding],
   ["gives no answers", "error-rate", () => null],
+  ["is served by the fallback", "error-rate", (entity) => ({ ...calm(entity, 0)!, fallback: true })],
   ["is slow", "slow", (entity) => ({ ...calm(entity, 0)!, latencyMs: 1_500 })],
 ])("a challenger that %s is withdrawn by itself, and what was before comes back", (_what, reason, says) => {
   const l = lab(says);
@@ -84,6 +85,47 @@ test("an alert withdraws the challenger with the next report; one that is over d
   l.command({ action: "alert", alert: "HighErrorRate", firing: true } as never);
   l.minute(fleet(100));
   expect(l.decisions.at(-1)).toMatchObject({ action: "rollback", reasons: ["alert"] });
+});
+
+test("before every partition has spoken no time has passed: nothing can begin", () => {
+  const l = lab(calm);
+  l.minute(fleet(100), { partitions: [0] });
+  expect(l.startCanary()).toMatchObject({ kind: "refused", reasons: ["no scored row has been seen yet"] });
+  l.minute(fleet(100));
+  expect(l.startCanary().kind).toBe("started");
+});
+
+test("an experiment spreads the entities anew, by its own name", () => {
+  const l = lab(calm);
+  l.minute(fleet(100));
+  l.startCanary();
+  expect(l.newest).toMatchObject({ salt: "try", mode: "canary", experiment: "try", labelledUntilMs: 0 });
+});
+
+test("each step is counted from the window on that its version takes effect with", () => {
+  const l = lab(calm);
+  l.minute(fleet(1_500));
+  l.startCanary();
+  l.minutes(30, fleet(1_500));
+  const steps = l.decisions.filter((d) => d.kind === "ladder" && JSON.parse(d.record).before.step > 0);
+  expect(steps.length).toBeGreaterThan(5);
+  for (const { record, routingVersion, action } of steps) {
+    if (action !== "hold") continue;
+    const inForce = l.table.versions().find((v) => v.version === routingVersion)!;
+    expect(JSON.parse(record).facts.sinceMs).toBe(inForce.effectiveFromMs);
+  }
+});
+
+test("rows of an experiment that is over are forgotten ten minutes later", () => {
+  const l = lab(calm);
+  l.minute(fleet(100));
+  l.startCanary();
+  l.minutes(3, fleet(100));
+  l.command({ action: "keep", reason: "" });
+  l.minutes(10, fleet(100));
+  expect(l.reported).toEqual([2]);
+  l.minutes(3, fleet(100));
+  expect(l.reported).toEqual([]);
 });
 
 test("time is the slowest partition's: a look waits for its report", () => {

@@ -86,6 +86,27 @@ test("a paired comparison judges rows that both scored", () => {
   expect(l.decisions.at(-1)).toMatchObject({ action: "promote", reasons: ["better"] });
 });
 
+test("where the other arm was not asked there are no paired rows", () => {
+  const l = new Lab({ "a/1": poor, "b/1": poor, "a/2": right });
+  l.asksBoth = false;
+  l.minute(entities);
+  l.startComparison({ leastRows: 1_000_000 });
+  labelAll(l, 3, 0);
+  l.minutes(5, entities);
+  const { champion, challenger, paired } = JSON.parse(l.decisions.at(-1)!.record).facts.outcomes;
+  expect([champion.rows + challenger.rows, paired.rows]).toEqual([400, 0]);
+});
+
+test("a challenger that labels show to be better but that alerts far more often is for people to judge", () => {
+  const blind: Says = () => ({ score: 0.2 });
+  const l = compared(blind, right, { weightPercent: 50, leastRows: 1_000 });
+  expect(l.decisions.at(-1)).toMatchObject({
+    kind: "verdict",
+    action: "inconclusive",
+    reasons: ["better", "alert-rate"],
+  });
+});
+
 test("rows scored after the experiment's time do not count, whatever is awaited of labels", () => {
   const l = new Lab({ "a/1": right, "b/1": right, "a/2": right });
   l.minute(entities);

@@ -27,7 +27,7 @@ export const routing = (more: Partial<RoutingConfig> = {}): RoutingConfig => ({
 });
 
 /** What a model says of an entity's row: its score, how long that took; null: nothing. */
-export type Says = (entity: string, minute: number) => { score: number; latencyMs?: number } | null;
+export type Says = (entity: string, minute: number) => { score: number; latencyMs?: number; fallback?: boolean } | null;
 
 /**
  * A fake of score and of the topics between: it routes and scores minutes by the routing in force and hands them to the
@@ -39,6 +39,10 @@ export class Lab {
   readonly decisions: Decision[] = [];
   readonly rejected: Rejection[] = [];
   readonly labels: Label[] = [];
+  /** Routing versions that the last report of partition 0 told of. */
+  reported: readonly number[] = [];
+  /** Whether the arm whose verdict does not count is asked too. */
+  asksBoth = true;
   readonly partitions: number;
   readonly restoring: boolean;
   readonly known = new Set(["a/1", "b/1", "a/2"]);
@@ -130,7 +134,7 @@ export class Lab {
     const models = config.arms.map((arm, i) => ({
       name: arm.model,
       version: arm.modelVersion,
-      evaluator: failed[i] ? "failed" : "triton",
+      evaluator: failed[i] ? "failed" : said[i]!.some((s) => s?.fallback) ? "built-in" : "triton",
       latencyMs: said[i]![0]?.latencyMs ?? 5,
     }));
     const judge = entities.map((entity) => (failed[choose(entity)] ? 0 : choose(entity)));
@@ -151,7 +155,7 @@ export class Lab {
       score: floats((row) => score(judge[row]!, row)),
       probability: floats(() => 0),
       raw: floats(() => 0),
-      shadow: floats((row) => score(1 - judge[row]!, row)),
+      shadow: floats((row) => (this.asksBoth ? score(1 - judge[row]!, row) : Number.NaN)),
     };
   }
 
@@ -165,6 +169,7 @@ export class Lab {
   }
 
   #hear(value: ExperimentEvent): void {
+    if (value.source === "measure/0") this.reported = value.tallies.map((t) => t.version);
     this.#control.process({ ...this.#at(0), topic: experiments, key: FAMILY, value }, this.#out());
   }
 

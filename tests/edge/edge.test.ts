@@ -146,6 +146,8 @@ test("at most 256 rows wait at once: the next is told to come back, and those th
   expect([next.status, next.headers.get("retry-after")]).toEqual([503, "1"]);
   for (const go of waiting) go();
   expect((await Promise.all(open)).every((answer) => answer.status === 200)).toBe(true);
+  score = async () => scored;
+  expect((await post(row)).status).toBe(200);
 });
 
 test("a caller that goes away in the middle of its body harms nobody", async () => {
