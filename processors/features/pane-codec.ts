@@ -33,6 +33,7 @@ const SINGLE = 1;
 const WHOLE = 2;
 const FLAGGED_SINGLE = 3;
 const WHOLE_FIELDS = FLAGGED + 1;
+const EVEN_BITS = 0x5555_5555;
 
 /** The same bytes twice. */
 export interface Words {
@@ -164,12 +165,21 @@ export function mergeSlot(
   g[own + REFUSED]! += u[next * 2]!;
   g[own + IMPUTED]! += u[next * 2 + 1]!;
   next++;
-  for (let s = 0; s < signals; s++) {
-    const code = (u[at * 2 + (s >> 4)]! >>> ((s & 15) * 2)) & 3;
-    if (code === NONE) {
-      if (means && counted[s] && spoke) means[meansAt + s] = 0;
-      continue;
+  if (means && spoke) for (let s = 0; s < signals; s++) if (counted[s]) means[meansAt + s] = 0;
+  let word = 0;
+  let codes = u[at * 2]!;
+  let left = (codes | (codes >>> 1)) & EVEN_BITS;
+  for (;;) {
+    while (left === 0) {
+      if (++word * 16 >= signals) return;
+      codes = u[at * 2 + word]!;
+      left = (codes | (codes >>> 1)) & EVEN_BITS;
     }
+    // The lowest signal that has a cell; most have none.
+    const bit = 31 - Math.clz32(left & -left);
+    left &= left - 1;
+    const s = word * 16 + (bit >> 1);
+    const code = (codes >>> bit) & 3;
     const c = base + cellAt[s]!;
     const value = f[next]!;
     if (counted[s]) {

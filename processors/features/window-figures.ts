@@ -87,6 +87,7 @@ export class WindowFigures {
         continue;
       }
       if (n === 0) {
+        if (Number.isNaN(values[at + F_COUNT]!) && values[at + F_GOOD] === 0) continue; // nor had the last one
         values.fill(Number.NaN, at, at + F_FLAGGED);
         values[at + F_FLAGGED] = 0;
         values[at + F_GOOD] = 0;
