@@ -19,7 +19,7 @@ export function create(context: RoleContext): Runnable[] {
 }
 
 function lakeStage(
-  { config, broker, codecs, sharing }: RoleContext,
+  { config, broker, codecs, sharing, log }: RoleContext,
   definition: StageDefinition,
   stage: Pick<LakeOptions, "stage" | "topic" | "columns">,
 ): LakeStageRunner {
@@ -27,7 +27,7 @@ function lakeStage(
   // A process may come to hold all partitions: together they stay within the limit even then.
   const limits = { maxBufferedBytes: defaultLimits.maxBufferedBytes / config.partitions };
   const create = (partition: number) =>
-    createLake({ ...stage, broker, codecs, s3, bucket: config.s3Bucket, partitions: [partition], limits });
+    createLake({ ...stage, broker, codecs, log, s3, bucket: config.s3Bucket, partitions: [partition], limits });
   return new LakeStageRunner(create, sharing(definition), async () => s3.destroy());
 }
 

@@ -1,7 +1,9 @@
 import type { Admin, Broker, PartitionReader, Runnable, TaskStatus, TopicName } from "../../streams/index.ts";
 import { type ColumnsOf, FeatureFormat, RawFormat } from "./format.ts";
 import type { LakeStage } from "./layout.ts";
-import { type LakeCodecs, LakePartition } from "./partition.ts";
+import { LakePartition, type LakeStep } from "./partition.ts";
+import { Patience } from "./patience.ts";
+import type { LakeCodecs } from "./read-record.ts";
 import { defaultLimits, type LakeLimits } from "./rotate.ts";
 import { LakeStore, type S3 } from "./store.ts";
 
@@ -17,6 +19,10 @@ export interface LakeOptions {
   readonly columns?: ColumnsOf;
   readonly limits?: Partial<LakeLimits>;
   readonly monotonicMs?: () => number;
+  /** Faults that are borne with, a line now and then. */
+  readonly log?: (line: string) => void;
+  /** Called at the named points of every upload. */
+  readonly onStep?: (partition: number, step: LakeStep) => void;
 }
 
 /** A lake stage: `flush` closes all open files and resolves when every row read before the call lies in an object. */
@@ -43,6 +49,7 @@ class LakeRunner implements Lake {
   #readers: PartitionReader[] = [];
   #partitions: LakePartition[];
   #running: Promise<void>[] = [];
+  #patience: (signal: AbortSignal) => Patience;
 
   constructor(options: LakeOptions) {
     const { broker, codecs, stage, topic, columns, partitions } = options;
@@ -50,6 +57,9 @@ class LakeRunner implements Lake {
     const limits = { ...defaultLimits, ...options.limits };
     this.#store = new LakeStore(options.s3, options.bucket, stage, topic, this.#stop.signal);
     this.#admin = broker.admin();
+    const monotonicMs = options.monotonicMs ?? (() => performance.now());
+    const log = (line: string) => options.log?.(`${stage}: ${line}`);
+    this.#patience = (signal) => new Patience({ signal, log, monotonicMs });
     this.failed = new Promise((_, reject) => {
       this.#fail = reject;
     });
@@ -67,14 +77,19 @@ class LakeRunner implements Lake {
         admin: this.#admin,
         format: () => (columns && stage === "lake-features" ? new FeatureFormat(columns) : new RawFormat()),
         limits: { ...limits, maxBufferedBytes: limits.maxBufferedBytes / partitions.length },
-        monotonicMs: options.monotonicMs ?? (() => performance.now()),
+        monotonicMs,
+        patience: this.#patience,
+        onStep: (step) => options.onStep?.(partition, step),
       });
     });
   }
 
   async start(): Promise<void> {
-    await this.#store.probe();
-    await Promise.all(this.#partitions.map((p) => p.resume()));
+    // An S3 that is away for a while is no reason to give up, neither here nor later.
+    await this.#patience(this.#stop.signal).with(async () => {
+      await this.#store.probe();
+      await Promise.all(this.#partitions.map((p) => p.resume()));
+    });
     this.#running = this.#partitions.map((p) => p.run(this.#stop.signal).catch((error) => this.#fail(error)));
   }
 

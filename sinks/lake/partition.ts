@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Codecs } from "../../schemas/index.ts";
 import {
   type Admin,
   type PartitionReader,
@@ -9,15 +7,15 @@ import {
   type TopicName,
   WeirError,
 } from "../../streams/index.ts";
+import { encodeFile } from "./encoder.ts";
 import type { FolderPart, LakeFormat } from "./format.ts";
 import { type LakeStage, objectKey } from "./layout.ts";
-import { encodeParquet } from "./parquet.ts";
+import type { Patience } from "./patience.ts";
+import { type LakeCodecs, readRecord } from "./read-record.ts";
 import { isWritten, type LakeCounts, noLakeCounts, onRefusedCreate, planResume, safeAfter } from "./resume.ts";
 import { type LakeLimits, type OpenFileFacts, rotate } from "./rotate.ts";
 import type { RowBuffer } from "./rows.ts";
 import { type LakeStore, metadataText, type ObjectMetadata } from "./store.ts";
-
-export type LakeCodecs = Pick<Codecs, "unknownId" | "learn" | "decode">;
 
 interface OpenFile extends Omit<OpenFileFacts, "rows" | "bytes"> {
   last: number;
@@ -25,7 +23,21 @@ interface OpenFile extends Omit<OpenFileFacts, "rows" | "bytes"> {
   readonly layout: string;
   /** What was counted below `first`. */
   readonly countsBefore: LakeCounts;
+  /** Once encoded: an upload that failed is tried again with the same bytes. */
+  upload?: Upload;
 }
+
+interface Upload {
+  readonly key: string;
+  readonly body: Uint8Array;
+  readonly metadata: ObjectMetadata;
+}
+
+/**
+ * The points of an upload at which a crash is worth a test. UPLOAD: the object is about to be created; UPLOADED: the
+ * server has said that it is there.
+ */
+export type LakeStep = "UPLOAD" | "UPLOADED";
 
 interface Flush {
   /** Everything below it was read when the flush was asked for. */
@@ -46,12 +58,13 @@ export interface PartitionOptions {
   readonly limits: LakeLimits;
   /** Milliseconds of a clock that only runs forward; for the idle time alone. */
   readonly monotonicMs: () => number;
+  readonly onStep: (step: LakeStep) => void;
+  readonly patience: (signal: AbortSignal) => Patience;
 }
 
 const fetchBytes = 1024 * 1024;
 /** Refused creates without one of our own between them: then a second writer is there for good. */
 const maxConflicts = 10;
-const maxFailures = 10;
 const maxKnownChains = 512;
 
 /**
@@ -75,6 +88,7 @@ export class LakePartition {
   #written = 0;
   #lastRowsAtMs: number;
   #state: TaskStatus["state"] = "starting";
+  #patience: Patience | undefined;
   #flushes: Flush[] = [];
 
   constructor(options: PartitionOptions) {
@@ -112,20 +126,18 @@ export class LakePartition {
 
   /** Reads and writes until the signal; rejects when the partition cannot keep its promise. */
   async run(signal: AbortSignal): Promise<void> {
-    let failures = 0;
-    while (!signal.aborted) {
-      try {
-        if (!this.#resumed) await this.resume();
-        await this.#step();
-        failures = 0;
-      } catch (error) {
-        if (signal.aborted) break;
-        if (!(error instanceof WeirError) || error.disposition !== "retry" || ++failures > maxFailures) {
-          this.#state = "failed";
-          throw error;
-        }
-        await sleep(Math.min(10_000, 100 * 2 ** failures), undefined, { signal }).catch(() => undefined);
-      }
+    // However long it takes: nothing is read meanwhile, so memory stands still and the log keeps what comes.
+    const patience = this.#o.patience(signal);
+    this.#patience = patience;
+    try {
+      while (!signal.aborted)
+        await patience.with(async () => {
+          if (!this.#resumed) await this.resume();
+          await this.#step();
+        });
+    } catch (error) {
+      this.#state = "failed";
+      throw error;
     }
     this.#state = "stopped";
     for (const { reject } of this.#flushes.splice(0)) reject(stopped());
@@ -154,7 +166,8 @@ export class LakePartition {
         control,
         out: this.#written,
       },
-      stateBytes: [...this.#files.values()].reduce((sum, f) => sum + f.buffer.bytes, 0),
+      stateBytes: [...this.#files.values()].reduce((sum, f) => sum + (f.upload?.body.length ?? f.buffer.bytes), 0),
+      ...(this.#patience?.problem !== undefined && { problem: this.#patience.problem }),
     };
   }
 
@@ -188,8 +201,9 @@ export class LakePartition {
    * the first row is kept, since after a failure the whole record is taken again.
    */
   async #take(record: RawRecord): Promise<boolean> {
+    const { codecs, topic } = this.#o;
     const { value } = record;
-    const parts = value === null ? [] : await this.#read(value);
+    const parts = value === null ? [] : await readRecord(value, topic, codecs, this.#format);
     const before = this.#counts;
     if (parts === "dead") {
       this.#counts = { ...before, dead: before.dead + 1 };
@@ -210,19 +224,6 @@ export class LakePartition {
       rows > 0 ? { ...before, accepted: before.accepted + rows } : { ...before, control: before.control + 1 };
     if (rows > 0) this.#lastRowsAtMs = this.#o.monotonicMs();
     return true;
-  }
-
-  /** A record nobody can read is counted here; the stage that works on the topic puts its bytes to the dead letters. */
-  async #read(value: Buffer): Promise<readonly FolderPart[] | "dead"> {
-    const { codecs, topic } = this.#o;
-    try {
-      const id = codecs.unknownId(value);
-      if (id !== null) await codecs.learn(id).catch(rethrowUnlessRefused);
-      return this.#format.read(codecs.decode(topic, value));
-    } catch (error) {
-      if (error instanceof WeirError) throw error;
-      return "dead";
-    }
   }
 
   #append(offset: number, part: FolderPart, countsBefore: LakeCounts): void {
@@ -256,8 +257,29 @@ export class LakePartition {
   }
 
   async #close(folder: string): Promise<boolean> {
-    const { stage, topic, partition, store } = this.#o;
+    const { store, onStep } = this.#o;
     const file = this.#files.get(folder)!;
+    file.upload ??= await this.#encode(file);
+    const { key, body, metadata } = file.upload;
+    onStep("UPLOAD");
+    const isCreated = await store.create(key, body, metadataText(metadata));
+    if (isCreated) onStep("UPLOADED");
+    else {
+      const theirs = await store.facts(key);
+      if (!theirs || onRefusedCreate(metadata, theirs) === "list-again") {
+        this.#conflict(key);
+        return false;
+      }
+    }
+    this.#conflicts = 0;
+    this.#files.delete(folder);
+    this.#chainEnds.set(folder, file.last);
+    this.#written += metadata.rows;
+    return true;
+  }
+
+  async #encode(file: OpenFile): Promise<Upload> {
+    const { stage, topic, partition } = this.#o;
     const others = [...this.#files.values()].filter((f) => f !== file);
     const { safe, file: holding } = safeAfter(others, this.#next);
     const metadata: ObjectMetadata = {
@@ -269,21 +291,9 @@ export class LakePartition {
       safe,
       belowSafe: holding?.countsBefore ?? this.#counts,
     };
-    const text = metadataText(metadata);
-    const body = encodeParquet(file.buffer.columns(partition), { ...text, stage, layout: file.layout });
-    const key = objectKey(stage, folder, topic, partition, file.first);
-    if (!(await store.create(key, body, text))) {
-      const theirs = await store.facts(key);
-      if (!theirs || onRefusedCreate(metadata, theirs) === "list-again") {
-        this.#conflict(key);
-        return false;
-      }
-    }
-    this.#conflicts = 0;
-    this.#files.delete(folder);
-    this.#chainEnds.set(folder, file.last);
-    this.#written += file.buffer.rows;
-    return true;
+    const footer = { ...metadataText(metadata), stage, layout: file.layout };
+    const body = await encodeFile(file.buffer.take(partition), footer);
+    return { key: objectKey(stage, file.folder, topic, partition, file.first), body, metadata };
   }
 
   #conflict(key: string): void {
@@ -296,19 +306,6 @@ export class LakePartition {
         "Let one process at a time write this partition; this one stopped and wrote nothing twice.",
       );
   }
-}
-
-/** The registry's own refusal belongs to the record; no answer from it does not. */
-function rethrowUnlessRefused(error: unknown): never {
-  const status = (error as { status?: number }).status ?? 0;
-  if (status >= 400 && status < 500) throw error;
-  throw new WeirError(
-    "REGISTRY_UNAVAILABLE",
-    "retry",
-    `The schema registry did not answer: ${(error as Error).message}`,
-    "Check that the schema registry runs.",
-    { cause: error },
-  );
 }
 
 const stopped = (): WeirError =>

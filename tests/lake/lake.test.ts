@@ -4,7 +4,14 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { compareLakeWithTopic, lakeRowCounts, withLake } from "../../ops/index.ts";
 import type { LogBatch } from "../../schemas/index.ts";
-import { createLake, type Lake, type LakeLimits, type LakeStage, type S3 } from "../../sinks/index.ts";
+import {
+  createLake,
+  type Lake,
+  type LakeLimits,
+  type LakeOptions,
+  type LakeStage,
+  type S3,
+} from "../../sinks/index.ts";
 import { WeirError } from "../../streams/index.ts";
 import { FakeBroker, FaultyS3, type PutFault } from "./fakes.ts";
 import {
@@ -38,7 +45,8 @@ beforeEach(async () => {
   broker.createTopic(logsRaw, 2);
 });
 
-const lakeOf = (stage: LakeStage, more: { s3?: S3; limits?: Partial<LakeLimits>; partitions?: number[] } = {}): Lake =>
+type More = { s3?: S3; limits?: Partial<LakeLimits>; partitions?: number[] } & Pick<LakeOptions, "onStep" | "log">;
+const lakeOf = (stage: LakeStage, more: More = {}): Lake =>
   createLake({
     broker,
     codecs,
@@ -49,6 +57,8 @@ const lakeOf = (stage: LakeStage, more: { s3?: S3; limits?: Partial<LakeLimits>;
     partitions: more.partitions ?? [0, 1],
     columns,
     ...(more.limits ? { limits: more.limits } : {}),
+    ...(more.onStep ? { onStep: more.onStep } : {}),
+    ...(more.log ? { log: more.log } : {}),
   });
 
 const caughtUp = (lake: Lake) =>
@@ -293,6 +303,49 @@ test("an upload whose reply is lost is recognised as done and repeated by nobody
   expect(status?.counters.out).toBe(4);
   expect(s3.puts).toBe(2);
   expect(await lakeRowCounts({ s3: server.client, bucket })).toMatchObject({ features: 4, files: 1 });
+});
+
+test("each upload is called out right before it and right after the server's word", async () => {
+  for (const partition of [0, 1]) putFeatures(partition, startMs, ["a"]);
+  const s3 = new FaultyS3(server.client, () => "none");
+  const steps: string[] = [];
+  const onStep: LakeOptions["onStep"] = (partition, step) => steps.push(`${partition} ${step} ${s3.puts}`);
+  await runThrough("lake-features", { s3, partitions: [1], onStep });
+  expect(steps).toEqual(["1 UPLOAD 0", "1 UPLOADED 1"]);
+});
+
+test("while S3 is away nothing more is read and nothing is lost; status and log say what it waits for", async () => {
+  for (let m = 0; m < 40; m++) putFeatures(0, startMs + m * minuteMs, ["a"]);
+  let isAway = true;
+  const real = server.client;
+  const away = () => Promise.reject(new Error("connection refused (on purpose)"));
+  const send = ((...args: unknown[]) =>
+    isAway ? away() : (real.send as (...a: unknown[]) => unknown)(...args)) as S3["send"];
+  const lines: string[] = [];
+  const lake = lakeOf("lake-features", {
+    s3: { send },
+    limits: { maxRows: 10 },
+    partitions: [0],
+    log: (l) => lines.push(l),
+  });
+  const started = lake.start();
+  await vi.waitFor(() => expect(lines.join()).toContain("LAKE_UNREACHABLE"));
+  isAway = false;
+  await started;
+  await caughtUp(lake);
+  isAway = true;
+  for (let m = 40; m < 80; m++) putFeatures(0, startMs + m * minuteMs, ["a"]);
+  await vi.waitFor(() => expect(lake.status()[0]?.problem).toContain("LAKE_UNREACHABLE"), { timeout: 10_000 });
+  const held = lake.status()[0]!;
+  expect(held.lag).toBeGreaterThan(0);
+  await vi.waitFor(() => expect(lines.length).toBe(2));
+  expect(lake.status()[0]).toMatchObject({ state: "running", stateBytes: held.stateBytes });
+  isAway = false;
+  await vi.waitFor(() => expect(lake.status()[0]).not.toHaveProperty("problem"), { timeout: 20_000 });
+  await caughtUp(lake);
+  await lake.flush();
+  await lake.stop();
+  expect(await lakeRowCounts({ s3: server.client, bucket })).toMatchObject({ features: 80 });
 });
 
 test("a new feature set begins a new file", async () => {

@@ -10,7 +10,7 @@ import { createFeaturesProcessor, type FeatureSet, MemoryOutput, rowsOf } from "
 import type { FeatureBatch } from "../../schemas/index.ts";
 import { RawFormat } from "../../sinks/lake/format.ts";
 import { encodeParquet } from "../../sinks/lake/parquet.ts";
-import type { RowBuffer } from "../../sinks/lake/rows.ts";
+import { columnsOf, type RowBuffer } from "../../sinks/lake/rows.ts";
 import { keyOf, type Rows } from "./rows.ts";
 import { GRACE_MS, logsRaw, PARTITIONS, type Telemetry } from "./telemetry.ts";
 
@@ -73,7 +73,7 @@ export function writeRawFiles(telemetry: Telemetry, dir: string): void {
   for (const [name, { partition, buffer }] of open) {
     const file = path.join(dir, name);
     mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(file, encodeParquet(buffer.columns(partition), {}));
+    writeFileSync(file, encodeParquet(columnsOf(buffer.take(partition)), {}));
   }
 }
 
