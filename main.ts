@@ -145,7 +145,9 @@ program
     await backfill(o);
   });
 
-const features = program.command("features").description("feature sets: what their columns mean");
+const features = program
+  .command("features")
+  .description("feature sets: what their columns mean, and how good their rows are");
 features
   .command("describe")
   .description("every column of a feature set: formula, unit, when it is missing")
@@ -155,6 +157,17 @@ features
   .action(async (set, o) => {
     const { describeFeatures } = await import("./commands/features.ts");
     describeFeatures(set, o);
+  });
+
+features
+  .command("quality")
+  .description("quality of the lake's rows by day: of all entities, then of the twenty worst (all with --json)")
+  .requiredOption("--from <time>", "first window end, such as 2026-01-05T00:00:00Z", time)
+  .requiredOption("--to <time>", "first window end that is left out", time)
+  .option("--json", "one JSON object on the last line", false)
+  .action(async (o) => {
+    const { showQuality } = await import("./commands/features.ts");
+    await showQuality(o);
   });
 
 addExperimentCommands(program);

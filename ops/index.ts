@@ -16,6 +16,7 @@ export {
   lakeRowCounts,
   withLake,
 } from "./lake-read.ts";
+export { type QualityOfDay, qualityReport } from "./quality-report.ts";
 export { decodeValue, readTopic, type TopicCodecs, type TopicRecord, tryDecode } from "./read-topic.ts";
 export { renderSummary, type Summary } from "./summary.ts";
 export { type TailOptions, tailTopic } from "./tail.ts";

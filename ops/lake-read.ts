@@ -67,6 +67,10 @@ async function filesOf(db: DuckDBConnection, dir: string, pattern: string): Prom
   return Number(found.getRows()[0]?.[0]) > 0 ? glob : null;
 }
 
+/** The files of feature rows, as a text for `read_parquet`; null if there are none. */
+export const featureFilesIn = (db: DuckDBConnection, dir: string): Promise<string | null> =>
+  filesOf(db, dir, featureFiles);
+
 export async function lakeRowCounts(source: LakeSource): Promise<LakeRowCounts> {
   return await withLake(source, async (db, dir) => {
     const count = async (pattern: string) => {

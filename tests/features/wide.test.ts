@@ -178,6 +178,43 @@ describe("log lines", () => {
   });
 });
 
+test("values that stand for several observations count as often", () => {
+  const message = emf("a", at(0), { CPUUtilization: 0, MemoryUtilization: 0 })
+    .replace('"CPUUtilization":0', '"CPUUtilization":{"Values":[10,50],"Counts":[3,1]}')
+    .replace('"MemoryUtilization":0', '"MemoryUtilization":{"Min":10,"Max":40,"Sum":100,"Count":4}');
+  const event = eventsOf("s", "a", at(0), [{ id: "1", timestampMs: at(0), message }]);
+  const row = run([sign("s", "open", at(0)), event, sign("s", "tick", at(2))], newProcessor(wide)).rows[0]!;
+  const value = (name: string) => column(row, name, wide);
+  expect([value("cpu_count"), value("cpu_mean_5m"), value("cpu_std_5m")]).toEqual([4, 20, 20]);
+  expect(["count", "mean_5m", "min_5m", "max_5m"].map((f) => value(`memory_${f}`))).toEqual([4, 25, 10, 40]);
+});
+
+test("summer time begins and ends in the columns of the set's zone, windows stay minutes", () => {
+  const set = compileFeatureSet({ ...readFeatureSet("core-37"), timezone: "Europe/Berlin" });
+  const hoursAround = (change: string) => {
+    const from = Date.parse(change) - 2 * MINUTE;
+    const minutes = Array.from({ length: 4 }, (_, m) => from + m * MINUTE);
+    const records = minutes.map((t, i) => eventsOf("s", "a", t, [metricEvent("a", t, { cpu: i })]));
+    const { rows } = run(
+      [sign("s", "open", from), ...records, sign("s", "tick", from + 5 * MINUTE)],
+      newProcessor(set),
+    );
+    return rows.map((r) => [column(r, "hour_of_day", set), column(r, "cpu_mean", set)]);
+  };
+  expect(hoursAround("2024-03-31T01:00:00Z")).toEqual([
+    [1, 0],
+    [3, 0.5],
+    [3, 1],
+    [3, 1.5],
+  ]);
+  expect(hoursAround("2024-10-27T01:00:00Z")).toEqual([
+    [2, 0],
+    [2, 0.5],
+    [2, 1],
+    [2, 1.5],
+  ]);
+});
+
 describe("quality", () => {
   test("an entity that sends only lines is judged by its lines, not by metrics it never had", () => {
     const lines = [0, 1, 2].map((m) => eventsOf("s", "a", at(m), [lineEvent(at(m), "info")]));
