@@ -6,8 +6,8 @@ import type { Compression } from "./batch-encoder.ts";
 import { type Security, securityOf } from "./security.ts";
 
 /**
- * The inside of kafkajs 2.2.4 that the ports need and its public surface does not give: fetching without a group,
- * offsets by isolation level, and retry pauses of the transaction calls. The version is pinned for this file's sake.
+ * The inside of kafkajs 2.2.4 that the ports need and its public surface does not give: requests of our own over its
+ * connections, offsets by isolation level, the calls of coordinators. The version is pinned for this file's sake.
  */
 const require = createRequire(import.meta.url);
 const Encoder = require("kafkajs/src/protocol/encoder") as new () => KafkaEncoder;
@@ -91,7 +91,6 @@ interface Identity {
 }
 
 export interface KafkaCluster {
-  retry: object;
   connect(): Promise<void>;
   disconnect(): Promise<void>;
   addTargetTopic(topic: string): Promise<void>;
@@ -103,10 +102,7 @@ export interface KafkaCluster {
   findGroupCoordinator(request: { groupId: string; coordinatorType?: number }): Promise<KafkaBroker & KafkaCoordinator>;
 }
 
-/**
- * Short, many pauses: after a commit the broker still writes markers and answers CONCURRENT_TRANSACTIONS for a few
- * milliseconds; kafkajs's own 300 ms cost ten times the transaction.
- */
+/** Of connections and look-ups: short, many pauses. kafkajs's own first one is 300 ms, and each is twice the last. */
 const retry = { initialRetryTime: 5, multiplier: 1.3, factor: 0.2, maxRetryTime: 100, retries: 40 };
 
 export interface Connection extends Security {
@@ -142,12 +138,6 @@ export class KafkaClient {
   }
 
   cluster(): KafkaCluster {
-    const cluster = this.#createCluster({
-      metadataMaxAge: 300_000,
-      allowAutoTopicCreation: false,
-      maxInFlightRequests: 1,
-    });
-    cluster.retry = retry;
-    return cluster;
+    return this.#createCluster({ metadataMaxAge: 300_000, allowAutoTopicCreation: false, maxInFlightRequests: 1 });
   }
 }
