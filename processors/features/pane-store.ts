@@ -246,6 +246,7 @@ export class PaneStore implements StateStore {
       chunk.unfolded = true;
       at = overwriteSlot(this.layout, words, at + 1, chunk.open!, words.u[at * 2 + 1]! * this.layout.slot);
     }
+    this.#undo.merge(); // what was committed is not taken back
   }
 
   /** After a restore, before the first use: what is derived from the records, whatever order they came in. */
