@@ -49,8 +49,9 @@ export interface Output {
  *
  * Order of calls, never concurrently: `restore` for each live changelog record of this store, in log order, before the
  * first `process`; `savepoint` before each record, `rollback` after a record whose processing threw; for each commit
- * `flush` once, then `merge` when it stands. `drop` comes instead after anything else went wrong, a failed commit
- * included: the state is again what it was at the last `merge` (or restore), and so is what `flush` would hand over.
+ * `flush` once, then `merge` when it stands. `drop` when the work since then is to be done anew: the state is again what
+ * it was at the last `merge` (or restore), and so is what `flush` would hand over. After a failed commit, which nobody
+ * knows the end of, the instance is thrown away and a new one restored.
  */
 export interface StateStore {
   readonly name: StoreName;
@@ -59,13 +60,13 @@ export interface StateStore {
   /** Hands over every key changed since the last flush, at most 900,000 bytes a value; null deletes. */
   flush(write: (key: string, value: Buffer | null) => void): void;
   /** Called for each record: must cost next to nothing. */
-  savepoint?(): void;
+  savepoint(): void;
   /** Takes back every change since the savepoint. */
-  rollback?(): void;
+  rollback(): void;
   /** What was flushed is committed: it can no longer be taken back. */
-  merge?(): void;
+  merge(): void;
   /** Takes back every change since the last merge. */
-  drop?(): void;
+  drop(): void;
   /** Live keys and an estimate of the memory they take. */
   readonly size: { readonly keys: number; readonly bytes: number };
 }

@@ -63,7 +63,7 @@ export class CommitCycle {
     return leftMs <= 0 || (caughtUp && this.#budget.take(now)) ? 0 : leftMs;
   }
 
-  /** Any throw leaves the overlay to be dropped. */
+  /** A throw costs the ownership with all its state: what is committed then only a new take-over can tell. */
   async commit(nextOffset: number): Promise<void> {
     const { producer } = this.#ownership;
     const progress = this.#gather(nextOffset);
@@ -83,8 +83,8 @@ export class CommitCycle {
 
   /** Puts what changed in the stores and the new progress behind the outputs. */
   #gather(nextOffset: number): ProgressRecord {
-    const { claim, version, input, processor } = this.#ownership;
-    const { output, progress: last, watermarkMs, digests } = this.#overlay;
+    const { claim, version, input, processor, digests } = this.#ownership;
+    const { output, progress: last, watermarkMs } = this.#overlay;
     const topic = changelogTopicFor(this.#id.stage);
     const { partition } = this.#id;
     const commit = (last?.commit ?? 0) + 1;
@@ -92,7 +92,8 @@ export class CommitCycle {
     for (const store of processor.stores) {
       store.flush((key, value) => {
         const name = stateKey(store.name, key);
-        digests.change(store.name, name, value && commit);
+        if (value) digests.set(store.name, name, commit);
+        else digests.delete(store.name, name);
         output.internal({ topic, partition, key: name, value: value && stateValue(commit, value), timestampMs });
       });
     }

@@ -20,11 +20,6 @@ export class StateDigest {
     this.#toggle(key, commit);
   }
 
-  /** The commit that wrote a live key; undefined if it is not live. */
-  commitOf(key: string): number | undefined {
-    return this.#live.get(key);
-  }
-
   get keys(): number {
     return this.#live.size;
   }
@@ -51,10 +46,9 @@ export class StateDigest {
 const hex = (n: number) => (n >>> 0).toString(16).padStart(8, "0");
 const textOf = (keys: number, high: number, low: number) => `${keys}:${hex(high)}${hex(low)}`;
 
-/** The digests of a task's stores, with the changes of a commit that may still fail. Keys are whole changelog keys. */
+/** The digests of a task's stores. Keys are whole changelog keys. */
 export class StateDigests {
   readonly #stores = new Map<string, StateDigest>();
-  #undo: { readonly store: string; readonly key: string; readonly commit: number | undefined }[] = [];
 
   set(store: string, key: string, commit: number): void {
     this.#of(store).set(key, commit);
@@ -62,25 +56,6 @@ export class StateDigests {
 
   delete(store: string, key: string): void {
     this.#of(store).delete(key);
-  }
-
-  /** As `set` or, for null, `delete`; until `merge` it can be taken back. */
-  change(store: string, key: string, commit: number | null): void {
-    const digest = this.#of(store);
-    this.#undo.push({ store, key, commit: digest.commitOf(key) });
-    if (commit === null) digest.delete(key);
-    else digest.set(key, commit);
-  }
-
-  merge(): void {
-    this.#undo.length = 0;
-  }
-
-  drop(): void {
-    for (let last = this.#undo.pop(); last; last = this.#undo.pop()) {
-      if (last.commit === undefined) this.delete(last.store, last.key);
-      else this.set(last.store, last.key, last.commit);
-    }
   }
 
   /** Over all stores: how version 1 wrote it. */

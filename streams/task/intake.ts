@@ -26,8 +26,6 @@ export class Intake {
   readonly #id: TaskId;
   readonly #options: TaskOptions;
   readonly #budget = new ErrorBudget();
-  /** Offsets that threw while a store could not go back: dead letters when they are met again. */
-  readonly #poison = new Map<number, string>();
 
   constructor(binding: StageBinding, id: TaskId, options: TaskOptions) {
     this.#binding = binding;
@@ -80,7 +78,6 @@ export class Intake {
     } catch (error) {
       if (!(error instanceof Thrown)) throw error;
       if (raw.length === 1) return this.#costsRecord(error.cause, raw[0]!, overlay);
-      if (!overlay.canGoBack) throw error.cause;
       overlay.rollback();
       const those = new Set(records.map((r) => r.offset));
       for (const each of raw)
@@ -103,10 +100,6 @@ export class Intake {
         "This is a fault of the processor: report it with the record.",
       );
     }
-    if (!overlay.canGoBack) {
-      this.#poison.set(record.offset, message);
-      throw new WeirError("PROCESSOR_ERROR", "retry", `${where}: ${message}`, "The record goes to the dead letters.");
-    }
     overlay.rollback();
     refuse("processor_error", message, record, overlay);
   }
@@ -114,8 +107,6 @@ export class Intake {
   async #decode(raw: RawRecord, overlay: Overlay): Promise<InputRecord<unknown> | undefined> {
     const { codecs } = this.#options;
     const { offset, timestampMs, key, value } = raw;
-    const poison = this.#poison.get(offset);
-    if (poison !== undefined) return refuse("processor_error", poison, raw, overlay);
     let decoded: unknown = null;
     try {
       const unknown = value === null ? null : codecs.unknownId(value);

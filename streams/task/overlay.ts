@@ -4,7 +4,6 @@ import type { AnyProcessor, InputRecord } from "../processor.ts";
 import { noCounters } from "../runnable.ts";
 import type { StageBinding, TaskOptions } from "./binding.ts";
 import type { ProgressRecord } from "./changelog.ts";
-import type { StateDigests } from "./digest.ts";
 import { TaskOutput } from "./task-output.ts";
 
 /**
@@ -21,7 +20,6 @@ export class Overlay {
   readonly #id: TaskId;
   readonly #codecs: TaskOptions["codecs"];
   readonly #processor: AnyProcessor;
-  readonly digests: StateDigests;
   #expected = 0;
 
   constructor(
@@ -30,21 +28,14 @@ export class Overlay {
     codecs: TaskOptions["codecs"],
     processor: AnyProcessor,
     progress: ProgressRecord | undefined,
-    digests: StateDigests,
   ) {
     this.#binding = binding;
     this.#id = id;
     this.#codecs = codecs;
     this.#processor = processor;
     this.progress = progress;
-    this.digests = digests;
     this.watermarkMs = progress?.watermarkMs ?? 0;
     this.output = this.#fresh();
-  }
-
-  /** False while some store cannot go back: then only a new take-over does. */
-  get canGoBack(): boolean {
-    return this.#processor.stores.every((s) => s.savepoint && s.rollback && s.merge && s.drop);
   }
 
   get isEmpty(): boolean {
@@ -53,26 +44,24 @@ export class Overlay {
   }
 
   savepoint(): void {
-    for (const store of this.#processor.stores) store.savepoint?.();
+    for (const store of this.#processor.stores) store.savepoint();
     this.output.savepoint();
   }
 
   rollback(): void {
-    for (const store of this.#processor.stores) store.rollback?.();
+    for (const store of this.#processor.stores) store.rollback();
     this.output.rollback();
     this.#processor.reset?.();
   }
 
   merge(progress: ProgressRecord): void {
-    for (const store of this.#processor.stores) store.merge?.();
-    this.digests.merge();
+    for (const store of this.#processor.stores) store.merge();
     this.progress = progress;
     this.#begin();
   }
 
   drop(): void {
-    for (const store of this.#processor.stores) store.drop?.();
-    this.digests.drop();
+    for (const store of this.#processor.stores) store.drop();
     this.#processor.reset?.();
     this.#begin();
   }

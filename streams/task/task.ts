@@ -139,7 +139,7 @@ export class Task {
   async #abort(error: unknown, work: Work): Promise<void> {
     if (this.#stop.signal.aborted) return;
     const mends = error instanceof WeirError && error.disposition === "retry";
-    if (!mends || this.#lifecycle.phase !== "running" || !work.overlay.canGoBack) throw error;
+    if (!mends || this.#lifecycle.phase !== "running") throw error;
     this.#lifecycle.enter("rewinding");
     this.#problem = String(error);
     await work.rewind();

@@ -51,8 +51,8 @@ export class Work {
     this.#intake = intake;
     this.#time = time;
     this.#stop = stop;
-    const { processor, progress, digests } = ownership;
-    this.overlay = new Overlay(binding, id, options.codecs, processor, progress, digests);
+    const { processor, progress } = ownership;
+    this.overlay = new Overlay(binding, id, options.codecs, processor, progress);
     this.#cycle = new CommitCycle(binding, id, ownership, options, this.overlay, time);
     this.position = ownership.nextOffset;
     this.#next = this.position;

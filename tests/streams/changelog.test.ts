@@ -96,17 +96,6 @@ describe("changelog", () => {
       ),
     );
   });
-
-  test("a digest goes back to the last merge when a commit fails", () => {
-    const { digests } = fold(state("a", 1, "x"), state("b", 1, "x", "other"));
-    const before = [digests.text, digests.byStore];
-    digests.change("store", stateKey(storeName("store"), "a"), 2);
-    digests.change("store", stateKey(storeName("store"), "a"), null);
-    digests.change("third", stateKey(storeName("third"), "new"), 2);
-    expect(digests.text).not.toBe(before[0]);
-    digests.drop();
-    expect([digests.text, digests.byStore]).toEqual(before);
-  });
 });
 
 describe("before step T2", () => {

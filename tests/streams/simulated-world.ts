@@ -9,6 +9,7 @@ import {
   stageName,
   type TaskOptions,
   topicName,
+  type WeirError,
 } from "../../streams/index.ts";
 import { Task } from "../../streams/task/task.ts";
 import { TransactionBudget } from "../../streams/task/transaction-budget.ts";
@@ -55,8 +56,16 @@ export class RunningSum implements Processor<Addend> {
     out.count("accepted", 1);
   }
 
+  get size(): number {
+    return this.#sums.size.keys;
+  }
+
+  isNew(key: string): boolean {
+    return this.#sums.get(key) === undefined;
+  }
+
   standing() {
-    return { keys: this.#sums.size.keys };
+    return { keys: this.size };
   }
 }
 
@@ -161,3 +170,31 @@ export class World {
 }
 
 export const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+
+export const counted = (task: Task) => task.status().counters.in;
+
+/** Notes the steps, so that a test sees how often a task was taken over. */
+export const noted = () => {
+  const steps: string[] = [];
+  return { steps, onStep: (_: unknown, step: string) => void steps.push(step) };
+};
+export const takeOvers = (steps: readonly string[]) => steps.filter((s) => s === "T2").length;
+
+export async function stopped(world: World, task: Task, running: Promise<void>): Promise<void> {
+  task.stop();
+  await world.done(running);
+}
+
+/** Runs to the end of its input and stops. */
+export async function through(world: World, task: Task, count: number): Promise<void> {
+  const running = task.run();
+  running.catch(() => undefined);
+  await world.until(() => counted(task) === count || task.status().state === "failed");
+  await stopped(world, task, running);
+}
+
+export const refusalOf = async (world: World, task: Task): Promise<WeirError> =>
+  await world.done(task.run()).then(
+    () => Promise.reject(new Error("The task was not refused.")),
+    (error: WeirError) => error,
+  );

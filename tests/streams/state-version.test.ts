@@ -85,7 +85,7 @@ async function write(version: StateVersion): Promise<{ key: string; value: Golde
     progress: undefined,
     nextOffset: 0,
   };
-  const overlay = new Overlay(binding, id, undefined as never, processor, undefined, digests);
+  const overlay = new Overlay(binding, id, undefined as never, processor, undefined);
   const cycle = new CommitCycle(binding, id, ownership, options, overlay, systemTime);
   for (const [i, words] of [["to", "be", "or", "not"], ["to", "be"], ["that"]].entries()) {
     for (const word of words) processor.take(word);
