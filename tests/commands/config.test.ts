@@ -20,7 +20,7 @@ test("all faults are reported together, each with the variable and its rule", ()
 
 test("passwords and keys are marked as secret, so that no message repeats them", () => {
   const secrets = Object.values(options).filter((o) => "secret" in o && o.secret);
-  expect(secrets.map((o) => o.name)).toEqual(["WEIR_KAFKA_PASSWORD", "WEIR_API_TOKENS", "WEIR_LLM_API_KEY"]);
+  expect(secrets.map((o) => o.name)).toEqual(["WEIR_KAFKA_PASSWORD", "WEIR_LLM_API_KEY", "WEIR_API_TOKENS"]);
 });
 
 test("the environment wins over the local stack, which wins over the default", () => {
