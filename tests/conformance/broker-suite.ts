@@ -183,6 +183,13 @@ export function brokerSuite(name: string, start: BrokerUnderTest): void {
         const p = await producer(topic);
         await p.send([record(topic, "open")]);
         expect(await ends(topic)).toEqual({ committed: 0, written: 1 });
+        const reader = broker.reader();
+        for (const [isolation, endOffset] of [
+          ["read_committed", 0],
+          ["read_uncommitted", 1],
+        ] as const)
+          expect(await reader.fetch(topic, 0, 0, { maxWaitMs: 50, isolation })).toMatchObject({ endOffset });
+        await reader.close();
         await p.abort();
         await p.close();
       });
