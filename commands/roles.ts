@@ -1,3 +1,4 @@
+import { channel } from "node:diagnostics_channel";
 import type { Config, OptionName } from "../config.ts";
 import { type StageDefinition, stages } from "../pipeline.ts";
 import type { Codecs } from "../schemas/index.ts";
@@ -8,6 +9,7 @@ import {
   type StageBinding,
   StageRunner,
   type StateVersion,
+  type TaskId,
 } from "../streams/index.ts";
 
 /**
@@ -70,7 +72,20 @@ export function stageRunner(context: RoleContext, stage: StageDefinition, bindin
 export const taskOptions = ({ config, broker, codecs }: RoleContext) => {
   const { env, commitIntervalMs, stateVersion } = config;
   const version = stateVersion > 0 && { stateVersion: stateVersion as StateVersion };
-  return { broker, codecs, env, commitIntervalMs, ...version };
+  return {
+    broker,
+    codecs,
+    env,
+    commitIntervalMs,
+    onStep: (task: TaskId, step: string) => tellStep(task.stage, step),
+    ...version,
+  };
+};
+
+const steps = channel("weir:step");
+/** Says where a stage stands to whoever subscribed in this process (`node:diagnostics_channel`); else it costs nothing. */
+export const tellStep = (stage: string, step: string): void => {
+  if (steps.hasSubscribers) steps.publish({ stage, step });
 };
 
 /** A runnable that closes what it was built from once it has stopped. */

@@ -3,7 +3,7 @@ import { createLake, defaultLimits, type Lake, type LakeOptions } from "../../si
 import { PartitionedRunner, type Runnable } from "../../streams/index.ts";
 import { s3Of } from "../aws-clients.ts";
 import { featureSetOf } from "../clients.ts";
-import type { RoleContext } from "../roles.ts";
+import { type RoleContext, tellStep } from "../roles.ts";
 
 /** Both stages of the lake, one lake a partition. */
 export function create(context: RoleContext): Runnable[] {
@@ -26,8 +26,9 @@ function lakeStage(
   const s3 = s3Of(config);
   // A process may come to hold all partitions: together they stay within the limit even then.
   const limits = { maxBufferedBytes: defaultLimits.maxBufferedBytes / config.partitions };
+  const onStep = (_: number, step: string) => tellStep(definition.name, step);
   const create = (partition: number) =>
-    createLake({ ...stage, broker, codecs, log, s3, bucket: config.s3Bucket, partitions: [partition], limits });
+    createLake({ ...stage, broker, codecs, log, s3, bucket: config.s3Bucket, partitions: [partition], limits, onStep });
   return new LakeStageRunner(create, sharing(definition), async () => s3.destroy());
 }
 

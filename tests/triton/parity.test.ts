@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { defaultCacheDir } from "../../local/index.ts";
 import { catboostEvaluator, type Evaluator, forestEvaluator, xgboostEvaluator } from "../../triton/index.ts";
 
 /** 100,000 rows of 37 columns with missing values, ties and infinities, scored by the libraries and by us. */
@@ -14,7 +15,7 @@ let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "weir-parity-"));
   const at = (path: string) => new URL(`../../${path}`, import.meta.url).pathname;
-  execFileSync(at(".weir/tools/bin/python"), [at("tests/triton/fixtures/parity.py"), folder], {
+  execFileSync(join(defaultCacheDir(), "tools/bin/python"), [at("tests/triton/fixtures/parity.py"), folder], {
     env: { ...process.env, PYTHONPATH: at("trainer/python"), OMP_NUM_THREADS: "1" },
     stdio: "pipe",
   });

@@ -1,0 +1,132 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { appendFileSync, readFileSync, readlinkSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const hooks = ["hooks.ts", "lead-through.ts"].flatMap((file) => ["--import", `${root}tests/chaos/${file}`]);
+/** A process that ends by itself so often will not come to work. */
+const MAX_ENDS = 25;
+
+export interface SupervisedOptions {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly logFile: string;
+}
+
+/** `weir run …` under what stands for systemd or Kubernetes: whatever ends it, it is started again at once. */
+export class Supervised {
+  readonly name: string;
+  /** How often it ended with a code of its own, which nobody asked for. */
+  ends = 0;
+  starts = 0;
+  #options: SupervisedOptions;
+  #child: ChildProcess | undefined;
+  #isRunning = false;
+  #isStopping = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(options: SupervisedOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#spawn();
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
+  /** Resolves once every task of the process has taken over. */
+  async running(deadlineMs = 90_000): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
+    while (!this.#isRunning) {
+      if (this.ends > MAX_ENDS) throw new Error(`${this.name} keeps ending by itself: ${this.#tail()}`);
+      if (performance.now() > deadline) throw new Error(`${this.name} does not come to work: ${this.#tail()}`);
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+        setTimeout(resolve, 100);
+      });
+    }
+  }
+
+  kill(signal: NodeJS.Signals = "SIGKILL"): void {
+    if (signal === "SIGKILL") this.#isRunning = false;
+    this.#child?.kill(signal);
+  }
+
+  /** The old process goes on, stopped as it is, and a new one takes its place; returns what ends the old one. */
+  abandon(): { readonly wake: () => void; readonly end: () => Promise<void> } {
+    const old = this.#child!;
+    old.kill("SIGSTOP");
+    old.removeAllListeners("exit");
+    const gone = new Promise<void>((resolve) => old.once("exit", () => resolve()));
+    this.#spawn();
+    return {
+      wake: () => void old.kill("SIGCONT"),
+      end: async () => {
+        old.kill("SIGKILL");
+        await gone;
+      },
+    };
+  }
+
+  /** SIGTERM; resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    this.#isStopping = true;
+    const child = this.#child!;
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+    const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+    await gone;
+    clearTimeout(timer);
+    return child.exitCode;
+  }
+
+  #spawn(): void {
+    const { args, env, logFile } = this.#options;
+    this.#isRunning = false;
+    this.starts++;
+    const child = spawn(
+      process.execPath,
+      ["--disable-warning=TimeoutNegativeWarning", ...hooks, `${root}main.ts`, "run", ...args],
+      { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    this.#child = child;
+    child.stderr!.on("data", (bytes: Buffer) => {
+      appendFileSync(logFile, bytes);
+      if (child !== this.#child || !/running; http/.test(String(bytes))) return;
+      this.#isRunning = true;
+      for (const resolve of this.#waiting.splice(0)) resolve();
+    });
+    child.once("exit", (code, signal) => {
+      appendFileSync(logFile, `-- ${new Date().toISOString()} pid ${child.pid} ended: ${code ?? signal}\n`);
+      if (this.#isStopping) return;
+      if (code !== null) this.ends++;
+      this.#spawn();
+    });
+  }
+
+  #tail(): string {
+    try {
+      return readFileSync(this.#options.logFile, "utf8").slice(-3_000);
+    } catch {
+      return "no log";
+    }
+  }
+}
+
+/** Starts a process that was killed anew, as it was: the same command, environment and folder, so the same ports. */
+export function remember(pid: number): () => ChildProcess {
+  const split = (file: string) => readFileSync(`/proc/${pid}/${file}`, "utf8").split("\0").slice(0, -1);
+  const [command, ...args] = split("cmdline");
+  const env = Object.fromEntries(
+    split("environ").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
+  );
+  const cwd = readlinkSync(`/proc/${pid}/cwd`);
+  return () => spawn(command!, args, { env, cwd, stdio: "ignore", detached: true });
+}
