@@ -3,20 +3,34 @@ import { tryDecode } from "../ops/index.ts";
 import type { Codecs } from "../schemas/index.ts";
 import type { Broker, TopicName } from "../streams/index.ts";
 
-/** Writes one record of a topic that commands write to, in a transaction of its own. */
+/** A transaction that a dead process left open holds readers of its partitions back for about as long. */
+const READABLE_WITHIN_MS = 20_000;
+
+/**
+ * Writes one record of a topic that commands write to, in a transaction of its own, and waits until it can be read:
+ * the broker answers a commit before its marker stands in the partition, and whoever looks right behind the command
+ * would miss the record.
+ */
 export async function publishRecord(
   broker: Broker,
   codecs: Codecs,
   config: Pick<Config, "env">,
   record: { topic: TopicName; partition: number; key: string; value: object; timestampMs: number },
 ): Promise<void> {
-  const producer = broker.producer(`${config.env}.command.${record.topic}`);
+  const { topic, partition } = record;
+  const [producer, admin] = [broker.producer(`${config.env}.command.${topic}`), broker.admin()];
   try {
     await producer.init();
-    await producer.send([{ ...record, value: codecs.encode(record.topic, record.value) }]);
+    await producer.send([{ ...record, value: codecs.encode(topic, record.value) }]);
     await producer.commit();
+    const { endOffset } = await admin.offsets(topic, partition, "read_uncommitted");
+    const deadline = performance.now() + READABLE_WITHIN_MS;
+    while ((await admin.offsets(topic, partition, "read_committed")).endOffset < endOffset) {
+      if (performance.now() > deadline) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   } finally {
-    await producer.close();
+    await Promise.all([producer.close(), admin.close()]);
   }
 }
 
