@@ -199,6 +199,7 @@ async function runExperiment(name: string, limit: number): Promise<Decision[]> {
   throw new Error(`${name} was not over after ${limit} minutes: ${JSON.stringify(last)} ${notes.join("; ")}`);
 }
 
+/** To be polled: a decision and its routing are one transaction, but each partition's marker comes in its own time. */
 const newestArms = async (): Promise<string> => {
   const versions = await all<RoutingConfig>(topics.routing);
   return versions
@@ -246,7 +247,7 @@ test("a routing version with faults is refused with all of them and nothing is w
   expect(await printed(() => routingShow({ json: false }))).toMatch(
     /1 {2}from 2026-01-05T00:00:00.000Z {2}split {2}xgboost/,
   );
-  expect(await newestArms()).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
+  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
   await untilRouted();
 });
 
@@ -258,7 +259,7 @@ test("a canary of a deliberately bad model is withdrawn by itself, and what was 
   await untilRouted();
   const decisions = await runExperiment("bad", 40);
   expect(decisions.at(-1)).toMatchObject({ action: "rollback", reasons: expect.arrayContaining(["alert-rate"]) });
-  expect(await newestArms()).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
+  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
 }, 90_000);
 
 test("one whose model begins to fail is withdrawn, and no row was left without a verdict", async () => {
@@ -276,7 +277,7 @@ test("one whose model begins to fail is withdrawn, and no row was left without a
   );
   expect(predictions.some((p) => p.models.some((m) => m.evaluator === "failed"))).toBe(true);
   expect(predictions.reduce((rows, p) => rows + p.entities.length, 0)).toBe((minute - before) * ENTITIES);
-  expect(await newestArms()).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
+  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
 }, 90_000);
 
 test("a good one is promoted to all of the traffic, and every decision comes out the same when it is made again", async () => {
@@ -288,7 +289,7 @@ test("a good one is promoted to all of the traffic, and every decision comes out
   expect(decisions.map((d) => d.action).filter((a) => a !== "hold")).toEqual([
     ...["start", "advance", "advance", "advance", "complete"],
   ]);
-  expect(await newestArms()).toBe("xgboost_anomaly/2 100");
+  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/2 100");
   await untilRouted();
   await oneMinute();
   const last = (await all<PredictionBatch>(topics.predictions)).at(-1)!;
