@@ -208,8 +208,9 @@ const newestArms = async (): Promise<string> => {
     .join(", ");
 };
 
-/** Minutes until score routes by the newest version: it has to prove a model that it meets for the first time. */
-async function untilRouted(): Promise<void> {
+/** Minutes until score routes to these arms: it has to prove a model that it meets for the first time. */
+async function untilRouted(arms: RegExp): Promise<void> {
+  await expect.poll(newestArms, { timeout: 10_000 }).toMatch(arms);
   const version = (await all<RoutingConfig>(topics.routing)).at(-1)!.version;
   await until(`version ${version} routes`, async () => {
     await oneMinute();
@@ -248,7 +249,7 @@ test("a routing version with faults is refused with all of them and nothing is w
     /1 {2}from 2026-01-05T00:00:00.000Z {2}split {2}xgboost/,
   );
   await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
-  await untilRouted();
+  await untilRouted(/^xgboost_anomaly\/1 70/);
 });
 
 test("a canary of a deliberately bad model is withdrawn by itself, and what was before comes back", async () => {
@@ -256,7 +257,7 @@ test("a canary of a deliberately bad model is withdrawn by itself, and what was 
     calibration.score = [0.8, 0.99, 1];
   });
   expect(await printed(canary("bad", "3"))).toMatch(/^bad #0 .* start .* by ann/);
-  await untilRouted();
+  await untilRouted(/xgboost_anomaly\/3 /);
   const decisions = await runExperiment("bad", 40);
   expect(decisions.at(-1)).toMatchObject({ action: "rollback", reasons: expect.arrayContaining(["alert-rate"]) });
   await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
@@ -268,7 +269,7 @@ test("one whose model begins to fail is withdrawn, and no row was left without a
   const folder = path.join(repository, "xgboost_anomaly", "4");
   writeFileSync(path.join(folder, "model.py"), readFileSync(path.join(folder, "model.py"), "utf8") + ILL);
   await printed(canary("ill", "4"));
-  await untilRouted();
+  await untilRouted(/xgboost_anomaly\/4 /);
   writeFileSync(path.join(folder, "ill"), "");
   const decisions = await runExperiment("ill", 30);
   expect(decisions.at(-1)).toMatchObject({ action: "rollback", reasons: expect.arrayContaining(["error-rate"]) });
@@ -284,13 +285,13 @@ test("a good one is promoted to all of the traffic, and every decision comes out
   publish("xgboost_anomaly", "1", "2");
   await expect(canary("ill", "2")()).rejects.toThrow(/there was an experiment ill before/);
   await printed(canary("good", "2"));
-  await untilRouted();
+  await untilRouted(/xgboost_anomaly\/2 /);
   const decisions = await runExperiment("good", 90);
   expect(decisions.map((d) => d.action).filter((a) => a !== "hold")).toEqual([
     ...["start", "advance", "advance", "advance", "complete"],
   ]);
   await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/2 100");
-  await untilRouted();
+  await untilRouted(/^xgboost_anomaly\/2 100$/);
   await oneMinute();
   const last = (await all<PredictionBatch>(topics.predictions)).at(-1)!;
   expect(last.models.map((m) => `${m.name}/${m.version}`)).toEqual(["xgboost_anomaly/2"]);
