@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const hooks = ["hooks.ts", "lead-through.ts"].flatMap((file) => ["--import", `${root}tests/chaos/${file}`]);
-/** A process that ends by itself so often will not come to work. */
-const MAX_ENDS = 25;
+/** A process that ends by itself so often while it is waited for will not come to work. */
+const MAX_ENDS = 60;
 
 export interface SupervisedOptions {
   readonly name: string;
@@ -43,8 +43,9 @@ export class Supervised {
   /** Resolves once every task of the process has taken over. */
   async running(deadlineMs = 90_000): Promise<void> {
     const deadline = performance.now() + deadlineMs;
+    const endsBefore = this.ends;
     while (!this.#isRunning) {
-      if (this.ends > MAX_ENDS) throw new Error(`${this.name} keeps ending by itself: ${this.#tail()}`);
+      if (this.ends - endsBefore > MAX_ENDS) throw new Error(`${this.name} keeps ending by itself: ${this.#tail()}`);
       if (performance.now() > deadline) throw new Error(`${this.name} does not come to work: ${this.#tail()}`);
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
