@@ -3,7 +3,7 @@ import { createRole } from "../../commands/roles.ts";
 import { fixedSharing } from "../../commands/sharing.ts";
 import { decodeValue, readTopic } from "../../ops/index.ts";
 import { type StageDefinition, stages, topics } from "../../pipeline.ts";
-import type { ShardCheckpoint } from "../../schemas/index.ts";
+import type { FeatureBatch, ShardCheckpoint } from "../../schemas/index.ts";
 import type { Lake } from "../../sinks/index.ts";
 import { changelogTopicFor, type TopicName } from "../../streams/index.ts";
 import { until } from "../support/kafka.ts";
@@ -20,12 +20,13 @@ export async function drained(env: Environment): Promise<void> {
 }
 
 /** Every open shard stands at the clock that was told last. */
-async function bridged({ kinesis, stream, writer, broker, codecs }: Environment): Promise<boolean> {
+async function bridged({ servers, config, writer, broker, codecs }: Environment): Promise<boolean> {
   const rows = new Map<string, ShardCheckpoint>();
   for await (const { key, value } of readTopic(broker, topics.checkpoints)) {
     if (value) rows.set(String(key), await decodeValue<ShardCheckpoint>(codecs, topics.checkpoints, value));
   }
-  const { Shards = [] } = await kinesis.send(new ListShardsCommand({ StreamName: stream, MaxResults: 1_000 }));
+  const list = new ListShardsCommand({ StreamName: config.kinesisStream, MaxResults: 1_000 });
+  const { Shards = [] } = await servers.kinesis.send(list);
   const open = Shards.filter((s) => s.SequenceNumberRange!.EndingSequenceNumber === undefined);
   const clocks = new Map([...rows.values()].map((row) => [row.shard, row.state === "ended" ? -1 : row.clockMs]));
   return open.every((s) => (clocks.get(s.ShardId!) ?? 0) >= writer.state.nextMs!);
@@ -42,6 +43,15 @@ async function isThrough({ broker, config }: Environment, { name, input }: Stage
     if (last && nextOffset <= last.offset) return false;
   }
   return true;
+}
+
+/** Up to which time rows have come out, in the partition that is furthest behind; 0 while one has none. */
+export async function rowsUpToMs({ broker, codecs, config }: Environment): Promise<number> {
+  const ends = Array.from({ length: config.partitions }, async (_, partition) => {
+    const last = await lastOf(broker, topics.features, partition, () => true);
+    return last ? (await decodeValue<FeatureBatch>(codecs, topics.features, last.value!)).windowEndMs : 0;
+  });
+  return Math.min(...(await Promise.all(ends)));
 }
 
 /** The last committed record of a partition with such a key. */

@@ -11,12 +11,21 @@ import { ensureModels } from "../../commands/models.ts";
 import { publishRouting } from "../../commands/routing.ts";
 import { prepareScenario, type Scenario } from "../../commands/scenario.ts";
 import { type Config, readConfig } from "../../config.ts";
+import { createStream } from "../../local/components/kinesis.ts";
 import { triton } from "../../local/components/triton.ts";
 import { type FleetPlan, FleetWriter, writeTopology } from "../../local/fleet/index.ts";
-import { type ComponentName, defaultCacheDir, setUp, silentProgress, startStack } from "../../local/index.ts";
+import {
+  type ComponentName,
+  defaultCacheDir,
+  type Endpoints,
+  setUp,
+  silentProgress,
+  startStack,
+} from "../../local/index.ts";
 import type { Codecs } from "../../schemas/index.ts";
 import { kinesisClient } from "../../sources/index.ts";
 import { type Broker, connectBroker } from "../../streams/index.ts";
+import type { Outside } from "./schedule.ts";
 import { Cluster, Server } from "./servers.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -27,70 +36,97 @@ const BEGIN_MS = Date.UTC(2026, 2, 2, 9);
 /** Written until the last fault has struck: longer than any run takes. */
 const MINUTES = 4 * 1_440;
 const INSTANCES = 8;
+/** As many as a member is scaled to. */
+const PARTITIONS = 3;
 
 export type FleetScenario = Scenario & { readonly plan: FleetPlan };
 
-/** A started world without any process of Weir in it. */
-export interface Environment {
+/** What both runs share: servers that hold nothing of a run, or keep it apart by name. */
+export interface Servers {
   readonly dir: string;
   readonly scenario: FleetScenario;
+  readonly endpoints: Endpoints;
+  readonly killable: Readonly<Record<Outside, Server>>;
+  readonly kinesis: KinesisClient;
+  readonly s3: S3Client;
+  stop(): Promise<void>;
+}
+
+/** Brokers, topics and a stream, without any process of Weir. */
+export interface Environment {
+  readonly dir: string;
+  readonly servers: Servers;
+  readonly scenario: FleetScenario;
   readonly cluster: Cluster;
-  readonly servers: Readonly<Record<"registry" | "s3" | "triton", Server>>;
   /** For processes of Weir. */
   readonly variables: Readonly<Record<string, string>>;
   readonly config: Config;
   readonly broker: Broker;
   readonly codecs: Codecs;
-  readonly kinesis: KinesisClient;
-  readonly stream: string;
-  readonly s3: S3Client;
-  readonly bucket: string;
   readonly writer: FleetWriter;
   readonly ledgerFile: string;
   stop(): Promise<void>;
 }
 
-/** Servers, models, topics and a writer of the fleet's telemetry, of which nothing is written yet. */
-export async function startEnvironment(options: {
-  readonly dir: string;
-  readonly seed: number;
-  readonly brokers: 1 | 3;
-}): Promise<Environment> {
-  const { dir, brokers } = options;
+/** Registry, S3, Kinesis and Triton, with the models trained and in its repository. */
+export async function startServers(dir: string, seed: number): Promise<Servers> {
   mkdirSync(dir, { recursive: true });
   const cacheDir = defaultCacheDir();
   await setUp({ components: ["kafka", ...besideKafka] });
   const inject = { late: 60, malformed: 40, duplicate: 80, drop: 0 };
-  const fleet = { seed: options.seed, instances: INSTANCES, minutes: MINUTES, endMs: BEGIN_MS + MINUTES * MINUTE_MS };
+  const fleet = { seed, instances: INSTANCES, minutes: MINUTES, endMs: BEGIN_MS + MINUTES * MINUTE_MS };
   const scenario = prepareScenario({ ...fleet, inject }, dir);
   if (scenario.kind !== "fleet") throw new Error("The scenario is a fleet.");
   writeTopology(scenario.topologyFile, scenario.topology);
   const trained = path.join(cacheDir, "trained", scenario.modelsKey);
   await ensureModels(scenario, trained, cacheDir, silentProgress, new AbortController().signal);
-
-  const closing: (() => Promise<unknown>)[] = [];
-  const stop = async () => {
-    for (const close of closing.splice(0).reverse()) await close();
+  const runDir = path.join(dir, "stack");
+  const stack = await startStack({ runDir, shards: 2, components: besideKafka });
+  const { s3, kinesis, triton: models } = stack.endpoints;
+  cpSync(trained, models.modelRepository, { recursive: true });
+  const client = kinesisClient({ region: kinesis.region, endpoint: kinesis.endpoint, credentials: kinesis });
+  const objects = new S3Client({ region: s3.region, endpoint: s3.endpoint, forcePathStyle: true, credentials: s3 });
+  const pidOf = (name: ComponentName) => stack.status().find((s) => s.name === name)!.pid;
+  const killable = {
+    registry: new Server("registry", pidOf("registry")),
+    s3: new Server("s3", pidOf("s3")),
+    triton: new Server("triton", pidOf("triton"), () => triton.sweep!(path.join(runDir, "triton"))),
   };
+  return {
+    dir,
+    scenario,
+    endpoints: stack.endpoints,
+    killable,
+    kinesis: client,
+    s3: objects,
+    async stop() {
+      client.destroy();
+      objects.destroy();
+      // What was killed and started again is no longer the stack's.
+      await Promise.all(Object.values(killable).map((server) => server.kill()));
+      await stack.stop();
+    },
+  };
+}
+
+/** A cluster with topics, and a writer of the fleet's telemetry into a stream of its own, of which nothing is written yet. */
+export async function startEnvironment(servers: Servers, name: string, brokers: 1 | 3): Promise<Environment> {
+  const dir = path.join(servers.dir, name);
+  mkdirSync(dir, { recursive: true });
+  const { scenario, kinesis } = servers;
+  const [cluster] = await Promise.all([
+    Cluster.start(dir, defaultCacheDir(), brokers),
+    createStream({ ...servers.endpoints.kinesis, stream: name }, 2),
+  ]);
   try {
-    const runDir = path.join(dir, "stack");
-    const [cluster, stack] = await Promise.all([
-      Cluster.start(dir, cacheDir, brokers).then((started) => {
-        closing.push(() => started.stop());
-        return started;
-      }),
-      startStack({ runDir, shards: 2, components: besideKafka }).then((started) => {
-        closing.push(() => started.stop());
-        return started;
-      }),
-    ]);
-    const { s3, kinesis } = stack.endpoints;
     const nobody = "http://127.0.0.1:1";
     const unused = { qdrant: nobody, ai: { baseUrl: nobody, chatModel: "none", embeddingModel: "none" } };
-    const endpoints = { ...stack.endpoints, ...unused, kafka: cluster.bootstrap };
-    cpSync(trained, endpoints.triton.modelRepository, { recursive: true });
-    const replication = { WEIR_REPLICATION: String(brokers) };
-    const variables: Record<string, string> = { ...localOptions(endpoints, scenario), ...replication };
+    const endpoints = { ...servers.endpoints, ...unused, kafka: cluster.bootstrap };
+    const variables: Record<string, string> = {
+      ...localOptions({ ...endpoints, kinesis: { ...endpoints.kinesis, stream: name } }, scenario),
+      WEIR_REPLICATION: String(brokers),
+      WEIR_PARTITIONS: String(PARTITIONS),
+    };
     await initialised(variables);
     // The lake's last files are written by this process: the SDK takes its credentials from here.
     for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) process.env[name] = variables[name];
@@ -98,48 +134,19 @@ export async function startEnvironment(options: {
     const broker = connectBroker({ brokers: cluster.bootstrap, clientId: "chaos" });
     const codecs = await connectCodecs(config);
     await publishRouting(broker, codecs, config, 0);
-    const client = kinesisClient({ region: kinesis.region, endpoint: kinesis.endpoint, credentials: kinesis });
-    const objects = new S3Client({ region: s3.region, endpoint: s3.endpoint, forcePathStyle: true, credentials: s3 });
-    closing.push(
-      async () => client.destroy(),
-      async () => objects.destroy(),
-    );
-    const pidOf = (name: ComponentName) => stack.status().find((s) => s.name === name)!.pid;
-    const servers = {
-      registry: new Server("registry", pidOf("registry")),
-      s3: new Server("s3", pidOf("s3")),
-      triton: new Server("triton", pidOf("triton"), () => triton.sweep!(path.join(runDir, "triton"))),
-    };
-    // What was killed and started again is no longer the stack's.
-    for (const server of Object.values(servers)) closing.push(() => server.kill());
     const ledgerFile = path.join(dir, "ledger.bin");
     const writer = new FleetWriter({
-      client,
-      stream: kinesis.stream,
+      client: kinesis,
+      stream: name,
       ledgerFile,
       stateFile: path.join(dir, "fleet.json"),
       origin: scenario.origin,
       sleep: (ms) => sleep(ms),
     });
-    return {
-      dir,
-      scenario,
-      cluster,
-      servers,
-      variables,
-      config,
-      broker,
-      codecs,
-      kinesis: client,
-      stream: kinesis.stream,
-      s3: objects,
-      bucket: s3.bucket,
-      writer,
-      ledgerFile,
-      stop,
-    };
+    const stop = () => cluster.stop();
+    return { dir, servers, scenario, cluster, variables, config, broker, codecs, writer, ledgerFile, stop };
   } catch (error) {
-    await stop();
+    await cluster.stop();
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import type { Telemetry } from "../parity/telemetry.ts";
 import { resultLines } from "../support/results.ts";
 import { disturb, type Struck, tally } from "./disturb.ts";
 import { drained, flushLake } from "./drained.ts";
-import { type Environment, startEnvironment } from "./environment.ts";
+import { type Environment, type Servers, startEnvironment, startServers } from "./environment.ts";
 import { compareResults, judgeBySql, judgeEvents, judgeLake, noVerdict, type Verdict } from "./judge.ts";
 import { Supervised } from "./supervised.ts";
 import { World } from "./world.ts";
@@ -45,25 +45,41 @@ export interface Outcome {
 }
 
 /** One run: faults while telemetry comes, then the same telemetry undisturbed, then the comparison. */
-export async function runChaos({ faults, seed, brokers, dir, say }: ChaosOptions): Promise<Outcome> {
+export async function runChaos(options: ChaosOptions): Promise<Outcome> {
+  const { seed, dir, say } = options;
   const beganAt = performance.now();
   mkdirSync(dir, { recursive: true });
-  const verdict = noVerdict();
-  const faultLog = path.join(dir, "faults.log");
-  const disturbed = path.join(dir, "disturbed");
+  say("starting registry, S3, Kinesis and Triton");
+  const servers = await startServers(dir, seed);
+  try {
+    const verdict = noVerdict();
+    const { struck, rounds, found, starts, ends, logDigest } = await disturbed(servers, options, verdict);
+    say("the same telemetry undisturbed");
+    const calm = await startEnvironment(servers, "undisturbed", 1);
+    compareResults(verdict, await finallyStopping(calm, () => undisturbed(calm, rounds)), found);
 
-  say(`starting ${brokers} broker(s), registry, S3, Kinesis, Triton`);
-  const env = await startEnvironment({ dir: disturbed, seed, brokers });
+    const { lost, duplicated, different } = verdict;
+    const seconds = Math.round((performance.now() - beganAt) / 100) / 10;
+    const counts = { in: verdict.in, out: verdict.out, lost, duplicated, different };
+    const report = { faults: struck.length, ...tally(struck), ...counts, seconds };
+    return { report, verdict, rounds, starts, ends, logDigest };
+  } finally {
+    await servers.stop();
+  }
+}
+
+async function disturbed(servers: Servers, { faults, seed, brokers, dir, say }: ChaosOptions, verdict: Verdict) {
+  say(`starting ${brokers} broker(s)`);
+  const env = await startEnvironment(servers, "disturbed", brokers);
+  const faultLog = path.join(dir, "faults.log");
   const told = (line: string, struck?: Struck) => {
     say(line);
     appendFileSync(faultLog, `${JSON.stringify(struck ?? line)}\n`);
   };
-  let struck: readonly Struck[] = [];
-  let rounds = 0;
-  let logs = "";
-  let crew = { starts: 0, ends: 0 };
-  const found = await finallyStopping(env, async () => {
+  return await finallyStopping(env, async () => {
     const world = await World.start(env);
+    let struck: readonly Struck[];
+    let rounds: number;
     try {
       struck = await disturb(world, seed, faults, told);
       await world.endOfInput();
@@ -72,35 +88,18 @@ export async function runChaos({ faults, seed, brokers, dir, say }: ChaosOptions
       await drained(env);
     } finally {
       const codes = await world.stop();
-      crew = { starts: world.crew.starts, ends: world.crew.ends };
-      say(`processes stopped with ${codes.join(", ")}; ${crew.starts} starts, ${crew.ends} ends of their own`);
-      logs = world.crew.logFiles.map(textOfFile).join("");
+      say(`processes ended with ${codes.join(", ")}`);
     }
+    const { starts, ends, logFiles } = world.crew;
+    say(`${starts} processes were started, ${ends} ended with a code of their own; comparing`);
     await flushLake(env);
-    say("comparing with the generator, with SQL, and the Parquet files");
     await judgeEvents(verdict, env);
     await judgeBySql(verdict, env, telemetryOf(env, rounds));
     await judgeLake(verdict, env);
-    return await resultLines(env);
+    const digest = createHash("sha256");
+    for (const file of [faultLog, ...logFiles]) digest.update(textOfFile(file));
+    return { struck, rounds, starts, ends, logDigest: digest.digest("hex"), found: await resultLines(env) };
   });
-
-  say("the same telemetry undisturbed");
-  const calm = await startEnvironment({ dir: path.join(dir, "undisturbed"), seed, brokers: 1 });
-  const wanted = await finallyStopping(calm, () => undisturbed(calm, rounds));
-  compareResults(verdict, wanted, found);
-
-  const { lost, duplicated, different } = verdict;
-  const seconds = Math.round((performance.now() - beganAt) / 100) / 10;
-  const counts = { in: verdict.in, out: verdict.out, lost, duplicated, different };
-  return {
-    report: { faults: struck.length, ...tally(struck), ...counts, seconds },
-    verdict,
-    rounds,
-    ...crew,
-    logDigest: createHash("sha256")
-      .update(textOfFile(faultLog) + logs)
-      .digest("hex"),
-  };
 }
 
 async function undisturbed(env: Environment, rounds: number): ReturnType<typeof resultLines> {

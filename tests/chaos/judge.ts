@@ -108,8 +108,8 @@ export async function judgeBySql(verdict: Verdict, env: Environment, telemetry: 
 
 /** The Parquet files hold every row of the features topic, bit for bit, and every raw event as often as the log topic. */
 export async function judgeLake(verdict: Verdict, env: Environment): Promise<void> {
-  const { broker, codecs, s3, bucket, scenario } = env;
-  const source = { s3, bucket };
+  const { broker, codecs, scenario, servers, config } = env;
+  const source = { s3: servers.s3, bucket: config.s3Bucket };
   const columns = () => scenario.featureSet.columns;
   const compared = await compareLakeWithTopic({ source, broker, codecs, topic: topics.features, columns });
   verdict.compared["Parquet rows"] = compared.rows;

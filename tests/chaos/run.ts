@@ -26,6 +26,8 @@ if (!(faults > 0) || !Number.isSafeInteger(seed) || ![1, 3].includes(brokers)) {
   console.error("Give --faults and --seed as whole numbers, and --brokers as 1 or 3.");
   process.exit(2);
 }
+// What was started ends with this process, however that ends.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 const dir = mkdtempSync(path.join(tmpdir(), "weir-chaos-"));
 const out = values.json ? process.stderr : process.stdout;
 const say = (line: string) => void out.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`);

@@ -112,7 +112,7 @@ async function scale({ crew }: World, { member }: Of<"scale">): Promise<boolean>
 }
 
 async function outage({ env }: World, { component, how, forMs }: Of<"outage">): Promise<boolean> {
-  const server = env.servers[component];
+  const server = env.servers.killable[component];
   if (how === "killed") await server.kill();
   else server.signal("SIGSTOP");
   await sleep(forMs);

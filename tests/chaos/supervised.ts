@@ -14,6 +14,11 @@ export interface SupervisedOptions {
   readonly logFile: string;
 }
 
+const alive = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of alive) child.kill("SIGKILL");
+});
+
 /** `weir run …` under what stands for systemd or Kubernetes: whatever ends it, it is started again at once. */
 export class Supervised {
   readonly name: string;
@@ -63,7 +68,7 @@ export class Supervised {
   abandon(): { readonly wake: () => void; readonly end: () => Promise<void> } {
     const old = this.#child!;
     old.kill("SIGSTOP");
-    old.removeAllListeners("exit");
+    old.off("exit", this.#onExit);
     const gone = new Promise<void>((resolve) => old.once("exit", () => resolve()));
     this.#spawn();
     return {
@@ -98,19 +103,24 @@ export class Supervised {
       { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe"] },
     );
     this.#child = child;
+    alive.add(child);
+    child.once("exit", () => alive.delete(child));
     child.stderr!.on("data", (bytes: Buffer) => {
       appendFileSync(logFile, bytes);
       if (child !== this.#child || !/running; http/.test(String(bytes))) return;
       this.#isRunning = true;
       for (const resolve of this.#waiting.splice(0)) resolve();
     });
-    child.once("exit", (code, signal) => {
-      appendFileSync(logFile, `-- ${new Date().toISOString()} pid ${child.pid} ended: ${code ?? signal}\n`);
-      if (this.#isStopping) return;
-      if (code !== null) this.ends++;
-      this.#spawn();
-    });
+    child.once("exit", this.#onExit);
   }
+
+  readonly #onExit = (code: number | null, signal: NodeJS.Signals | null): void => {
+    const { logFile } = this.#options;
+    appendFileSync(logFile, `-- ${new Date().toISOString()} pid ${this.pid} ended: ${code ?? signal}\n`);
+    if (this.#isStopping) return;
+    if (code !== null) this.ends++;
+    this.#spawn();
+  };
 
   #tail(): string {
     try {

@@ -6,14 +6,17 @@ import {
   type Shard,
   SplitShardCommand,
 } from "@aws-sdk/client-kinesis";
-import { fleetRounds, type TelemetryRound } from "../../local/fleet/index.ts";
+import { fleetRounds, roundMs, type TelemetryRound } from "../../local/fleet/index.ts";
 import { until } from "../support/kafka.ts";
 import { BrokerProxy } from "./broker-proxy.ts";
 import { Crew } from "./crew.ts";
+import { rowsUpToMs } from "./drained.ts";
 import type { Environment } from "./environment.ts";
 
-/** Simulated time written ahead of what was asked for: a round is ten simulated minutes. */
+/** A round is ten simulated minutes. */
 const ROUND_EVERY_MS = 800;
+/** So far the telemetry may be ahead of the rows: what waits when the last fault has struck has to be worked off. */
+const MAX_AHEAD_MS = 15 * roundMs;
 /** Open shards beyond which none is split, and below which none are merged. */
 const MAX_SHARDS = 5;
 
@@ -27,11 +30,13 @@ export class World {
   #turn: Promise<unknown> = Promise.resolve();
   #writing: Promise<void> = Promise.resolve();
   #rounds: Iterator<TelemetryRound>;
+  #rowsUpToMs: number;
 
   private constructor(env: Environment, crew: Crew, proxies: readonly BrokerProxy[]) {
     this.env = env;
     this.crew = crew;
     this.proxies = proxies;
+    this.#rowsUpToMs = env.scenario.startMs;
     this.#rounds = fleetRounds(env.scenario.plan);
   }
 
@@ -48,7 +53,7 @@ export class World {
   /** Splits a shard or merges two neighbours, whichever the number of open shards allows. */
   reshard(how: "split" | "merge"): Promise<void> {
     return this.#inTurn(async () => {
-      const { kinesis, stream } = this.env;
+      const { kinesis, stream } = this.#stream;
       const open = await this.#openShards();
       const splits = open.length <= 1 || (how === "split" && open.length < MAX_SHARDS);
       const [first, second] = splits ? [widest(open)] : open;
@@ -91,8 +96,22 @@ export class World {
       const next = this.#rounds.next();
       if (next.done) return;
       await this.#inTurn(() => this.env.writer.putRound(next.value));
-      await sleep(ROUND_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      do await sleep(ROUND_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      while (!signal.aborted && (await this.#isFarAhead()));
     }
+  }
+
+  /** Asked anew only when what was known last is too long ago. */
+  async #isFarAhead(): Promise<boolean> {
+    const nextMs = this.env.writer.state.nextMs!;
+    if (nextMs - this.#rowsUpToMs <= MAX_AHEAD_MS) return false;
+    const upToMs = await rowsUpToMs(this.env).catch(() => 0); // brokers are away
+    this.#rowsUpToMs = Math.max(this.#rowsUpToMs, upToMs);
+    return nextMs - this.#rowsUpToMs > MAX_AHEAD_MS;
+  }
+
+  get #stream() {
+    return { kinesis: this.env.servers.kinesis, stream: this.env.config.kinesisStream };
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -102,7 +121,7 @@ export class World {
   }
 
   async #openShards(): Promise<Shard[]> {
-    const { kinesis, stream } = this.env;
+    const { kinesis, stream } = this.#stream;
     const shards: Shard[] = [];
     for (let token: string | undefined; ; ) {
       const page = await kinesis.send(new ListShardsCommand(token ? { NextToken: token } : { StreamName: stream }));
