@@ -15,6 +15,7 @@ const components = [
   "tests/bridge/cloudwatch.test.ts",
   "tests/conformance/kafka-3.9.2.test.ts",
   "tests/conformance/kafka-4.4.0.test.ts",
+  "tests/chaos/chaos.test.ts",
   "tests/commands/processes.test.ts",
   "tests/control/live.test.ts",
   "tests/edge/live.test.ts",

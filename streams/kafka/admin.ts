@@ -106,12 +106,22 @@ export class KafkaAdmin implements Admin {
     await this.#cluster.disconnect().catch(() => undefined);
   }
 
+  /** An attempt that failed is forgotten: kept, it would fail every later call too, long after the brokers are back. */
+  async #connect(): Promise<void> {
+    this.#connected ??= Promise.all([this.#admin.connect(), this.#cluster.connect()]);
+    try {
+      await this.#connected;
+    } catch (error) {
+      this.#connected = undefined;
+      throw error;
+    }
+  }
+
   /** Leadership of a new topic settles a moment after its creation: asked again until the time is up. */
   async #run<T>(what: string, call: () => Promise<T>): Promise<T> {
     for (const deadline = performance.now() + RETRY_FOR_MS; ; ) {
       try {
-        this.#connected ??= Promise.all([this.#admin.connect(), this.#cluster.connect()]);
-        await this.#connected;
+        await this.#connect();
         return await call();
       } catch (error) {
         const failure = brokerError(error, what);

@@ -33,9 +33,17 @@ async function run(armed: object) {
 }
 
 test("a process dies the moment it passes the armed point for the k-th time", async () => {
-  expect(await run({ stage: "features", step: "C5", passes: 3 })).toEqual({ said: "12", signal: "SIGKILL", hit: true });
+  expect(await run({ number: 1, stage: "features", step: "C5", passes: 3 })).toEqual({
+    said: "12",
+    signal: "SIGKILL",
+    hit: true,
+  });
 });
 
 test("points of other stages and steps are passed unharmed", async () => {
-  expect(await run({ stage: "score", step: "C5", passes: 1 })).toEqual({ said: "12345", signal: null, hit: false });
+  expect(await run({ number: 1, stage: "score", step: "C5", passes: 1 })).toEqual({
+    said: "12345",
+    signal: null,
+    hit: false,
+  });
 });

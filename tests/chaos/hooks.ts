@@ -4,10 +4,12 @@ import { existsSync, readFileSync, renameSync } from "node:fs";
 /**
  * Loaded (`--import`) into processes under test, which know nothing of it: dies at a named point when told to.
  *
- * `WEIR_CHAOS_ARM` names a file. While it exists and holds `{stage, step, passes}`, the process that passes the step of
+ * `WEIR_CHAOS_ARM` names a file. While it exists and holds `{number, stage, step, passes}`, the process that passes the step of
  * the stage for the `passes`-th time renames it to `….hit`, so that only one process dies of it, and kills itself.
  */
 export interface Armed {
+  /** Tells two faults at the same point apart. */
+  readonly number: number;
   readonly stage: string;
   readonly step: string;
   readonly passes: number;

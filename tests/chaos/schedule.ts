@@ -4,16 +4,28 @@ import { type ApiName, apiKeys, type ReplyFault } from "./broker-proxy.ts";
 export const crew = {
   bridge: ["bridge"],
   features: ["features"],
-  score: ["score", "incidents"],
+  score: ["score"],
+  incidents: ["incidents"],
   lake: ["lake-features", "lake-raw"],
 } as const;
 export type Member = keyof typeof crew;
 export const members = Object.keys(crew) as Member[];
+/** What `weir run` is told to be. */
+export const rolesOf: Readonly<Record<Member, readonly string[]>> = {
+  bridge: ["bridge"],
+  features: ["features"],
+  score: ["score"],
+  incidents: ["incidents"],
+  lake: ["lake"],
+};
 
 const takeOver = ["T1", "T2", "T3", "T4", "T5", "T6"] as const;
-const commit = ["C1", "C2", "C3", "C5", "C6"] as const;
+const commit = ["C1", "C2", "C3", "C4", "C5", "C6"] as const;
 const taskSteps: readonly string[] = [...takeOver, ...commit];
-/** Named points by stage. `SHARD_END` is passed only where a shard ends: its fault brings a split. */
+/**
+ * Named points by stage. `SHARD_END` is passed only where a shard ends: its fault brings a split or a merge. C4 comes
+ * every five seconds of a task's life.
+ */
 export const pointsOf: Readonly<Record<string, readonly string[]>> = {
   bridge: ["READ", "SEND", "COMMIT", "COMMITTED", "SHARD_END"],
   features: taskSteps,
@@ -34,10 +46,13 @@ export type Fault =
   | { readonly kind: "kill"; readonly member: Member }
   | { readonly kind: "reply"; readonly api: ApiName; readonly fault: ReplyFault; readonly delayMs: number }
   | { readonly kind: "broker" }
-  | { readonly kind: "zombie"; readonly member: Member }
+  /** Stopped for longer than a transaction lives, then woken up: while another took over, or as the rightful owner. */
+  | { readonly kind: "zombie"; readonly member: Member; readonly replaced: boolean }
   | { readonly kind: "reshard"; readonly how: "split" | "merge" }
   | { readonly kind: "scale"; readonly member: Member }
-  | { readonly kind: "outage"; readonly component: "registry" | "s3" | "triton" };
+  /** Killed and started again: connections are refused. Frozen: they hang. */
+  | { readonly kind: "outage"; readonly component: Outside; readonly how: "killed" | "frozen"; readonly forMs: number };
+export type Outside = "registry" | "s3" | "triton";
 export type Kind = Fault["kind"];
 
 /** In a hundred faults. At least half stand at named points. */
@@ -94,12 +109,13 @@ export function draw(seed: number, count: number, only: readonly Kind[] = kinds)
   const faultOf = (kind: Kind): Fault => {
     switch (kind) {
       case "point":
-        return { kind, ...nextPoint(), passes: 1 + Math.floor(random() * 3) };
+        return pointFault(nextPoint(), random);
       case "kill":
-      case "zombie":
         return { kind, member: pick(members) };
+      case "zombie":
+        return { kind, member: pick(members), replaced: random() < 0.5 };
       case "scale":
-        return { kind, member: pick(["features", "score"]) };
+        return { kind, member: pick(["features", "score", "incidents", "lake"]) };
       case "reply":
         return {
           kind,
@@ -112,10 +128,44 @@ export function draw(seed: number, count: number, only: readonly Kind[] = kinds)
       case "reshard":
         return { kind, how: pick(["split", "merge"]) };
       case "outage":
-        return { kind, component: pick(["registry", "s3", "triton"]) };
+        return {
+          kind,
+          component: pick(["registry", "s3", "triton"]),
+          how: pick(["killed", "frozen"]),
+          forMs: 1_000 + Math.floor(random() * 4_000),
+        };
     }
   };
   return wanted.map(faultOf);
+}
+
+/** Rare steps are met at the first pass; the others at one of the first three. */
+function pointFault(point: { member: Member; stage: string; step: string }, random: () => number): Fault {
+  const rare = ["C4", "SHARD_END", "UPLOAD", "UPLOADED"].includes(point.step);
+  return { kind: "point", ...point, passes: rare ? 1 : 1 + Math.floor(random() * 3) };
+}
+
+/** All that a run may meet: the faults of its seed, then as many more of the kinds that were not met as are asked for. */
+export class Deck {
+  readonly #seed: number;
+  readonly #left: Fault[];
+  #drawn = 0;
+
+  constructor(seed: number, count: number, only?: readonly Kind[]) {
+    this.#seed = seed;
+    this.#left = draw(seed, count, only);
+  }
+
+  /** The next fault that `fits`; undefined if none is left that does. */
+  next(fits: (fault: Fault) => boolean): Fault | undefined {
+    const at = this.#left.findIndex(fits);
+    return at < 0 ? undefined : this.#left.splice(at, 1)[0];
+  }
+
+  /** Another one of its kind instead of one that was not met. */
+  replace({ kind }: Fault): void {
+    this.#left.push(...draw(this.#seed + 1_000_003 * ++this.#drawn, 1, [kind]));
+  }
 }
 
 /** Whether a step is passed only while a task is being taken over: the process has to be started anew to meet it. */

@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const hooks = ["hooks.ts", "lead-through.ts"].flatMap((file) => ["--import", `${root}tests/chaos/${file}`]);
-/** A process that ends by itself so often will not come to work. */
-const MAX_ENDS = 25;
+/** A process that ends by itself so often while it is waited for will not come to work. */
+const MAX_ENDS = 60;
 
 export interface SupervisedOptions {
   readonly name: string;
@@ -13,6 +13,11 @@ export interface SupervisedOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly logFile: string;
 }
+
+const alive = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of alive) child.kill("SIGKILL");
+});
 
 /** `weir run …` under what stands for systemd or Kubernetes: whatever ends it, it is started again at once. */
 export class Supervised {
@@ -43,8 +48,9 @@ export class Supervised {
   /** Resolves once every task of the process has taken over. */
   async running(deadlineMs = 90_000): Promise<void> {
     const deadline = performance.now() + deadlineMs;
+    const endsBefore = this.ends;
     while (!this.#isRunning) {
-      if (this.ends > MAX_ENDS) throw new Error(`${this.name} keeps ending by itself: ${this.#tail()}`);
+      if (this.ends - endsBefore > MAX_ENDS) throw new Error(`${this.name} keeps ending by itself: ${this.#tail()}`);
       if (performance.now() > deadline) throw new Error(`${this.name} does not come to work: ${this.#tail()}`);
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
@@ -62,7 +68,7 @@ export class Supervised {
   abandon(): { readonly wake: () => void; readonly end: () => Promise<void> } {
     const old = this.#child!;
     old.kill("SIGSTOP");
-    old.removeAllListeners("exit");
+    old.off("exit", this.#onExit);
     const gone = new Promise<void>((resolve) => old.once("exit", () => resolve()));
     this.#spawn();
     return {
@@ -97,19 +103,24 @@ export class Supervised {
       { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "pipe"] },
     );
     this.#child = child;
+    alive.add(child);
+    child.once("exit", () => alive.delete(child));
     child.stderr!.on("data", (bytes: Buffer) => {
       appendFileSync(logFile, bytes);
       if (child !== this.#child || !/running; http/.test(String(bytes))) return;
       this.#isRunning = true;
       for (const resolve of this.#waiting.splice(0)) resolve();
     });
-    child.once("exit", (code, signal) => {
-      appendFileSync(logFile, `-- ${new Date().toISOString()} pid ${child.pid} ended: ${code ?? signal}\n`);
-      if (this.#isStopping) return;
-      if (code !== null) this.ends++;
-      this.#spawn();
-    });
+    child.once("exit", this.#onExit);
   }
+
+  readonly #onExit = (code: number | null, signal: NodeJS.Signals | null): void => {
+    const { logFile } = this.#options;
+    appendFileSync(logFile, `-- ${new Date().toISOString()} pid ${this.pid} ended: ${code ?? signal}\n`);
+    if (this.#isStopping) return;
+    if (code !== null) this.ends++;
+    this.#spawn();
+  };
 
   #tail(): string {
     try {

@@ -8,18 +8,11 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { expect } from "vitest";
 import { connectCodecs } from "../../commands/init.ts";
 import { startStack } from "../../local/index.ts";
-import {
-  compareLakeWithTopic,
-  countTopics,
-  decodeValue,
-  lakeRowCounts,
-  readTopic,
-  type Summary,
-} from "../../ops/index.ts";
+import { compareLakeWithTopic, countTopics, lakeRowCounts, readTopic, type Summary } from "../../ops/index.ts";
 import { stages, topicDefinitions, topics } from "../../pipeline.ts";
-import { rowsOf } from "../../processors/index.ts";
-import type { Anomaly, Codecs, FeatureBatch, Incident, LogBatch, PredictionBatch } from "../../schemas/index.ts";
-import { type Broker, type Counters, changelogTopicFor, connectBroker, type TopicName } from "../../streams/index.ts";
+import type { Anomaly, Codecs, LogBatch } from "../../schemas/index.ts";
+import { type Broker, type Counters, changelogTopicFor, connectBroker } from "../../streams/index.ts";
+import { type Line, records, resultLines } from "../support/results.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 export const dataDir = process.env.WEIR_DATA ?? path.resolve(root, "../shared/data");
@@ -83,47 +76,25 @@ export async function reopen(runDir: string): Promise<Opened> {
   };
 }
 
-async function* records<T>({ broker, codecs }: Opened, topic: TopicName) {
-  for await (const record of readTopic(broker, topic)) {
-    yield { ...record, decoded: await decodeValue<T>(codecs, topic, record.value!) };
-  }
-}
-
 /** Digests of everything that a second run over the same input must repeat bit for bit, texts and offsets apart. */
 export async function results(run: Opened): Promise<Record<string, { count: number; digest: string }>> {
-  const digest = (lines: string[]) => ({
+  const digest = (lines: readonly Line[]) => ({
     count: lines.length,
-    digest: createHash("sha256").update(lines.sort().join("\n")).digest("hex"),
+    digest: createHash("sha256")
+      .update(
+        lines
+          .map(({ key, value }) => `${key} ${value}`)
+          .sort()
+          .join("\n"),
+      )
+      .digest("hex"),
   });
-  const rows: string[] = [];
-  for await (const { decoded: b } of records<FeatureBatch>(run, topics.features)) {
-    for (const row of rowsOf(b))
-      rows.push(`${row.windowEndMs} ${row.entity} ${Buffer.from(row.values.slice().buffer).toString("hex")}`);
-  }
-  const predictions: string[] = [];
-  for await (const { decoded: b } of records<PredictionBatch>(run, topics.predictions)) {
-    b.entities.forEach((entity, i) => {
-      const model = b.models[b.arm[i]!]!;
-      predictions.push(
-        `${b.windowEndMs} ${entity} ${model.name}/${model.version} ${b.raw.readFloatLE(i * 4)} ${b.score.readFloatLE(i * 4)}`,
-      );
-    });
-  }
-  const anomalies: string[] = [];
-  for await (const { decoded: a } of records<Anomaly>(run, topics.anomalies))
-    anomalies.push(`${a.anomalyId} ${a.score} ${a.model} ${JSON.stringify(a.topFeatures)}`);
-  // A compacted topic promises the last revision of each incident; how many earlier ones are left is the cleaner's affair.
-  const incidents = new Map<string, string>();
-  for await (const { decoded: i } of records<Incident>(run, topics.incidents))
-    incidents.set(
-      i.incidentId,
-      `${i.incidentId} ${i.revision} ${i.state} ${i.severity} ${i.members.join()} ${i.anomalyCount}`,
-    );
+  const { rows, predictions, anomalies, incidents } = await resultLines(run);
   return {
     rows: digest(rows),
     predictions: digest(predictions),
     anomalies: digest(anomalies),
-    incidents: digest([...incidents.values()]),
+    incidents: digest(incidents),
   };
 }
 

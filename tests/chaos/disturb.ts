@@ -1,0 +1,71 @@
+import { Deck, type Fault, members, randomFrom } from "./schedule.ts";
+import { strike } from "./strike.ts";
+import type { World } from "./world.ts";
+
+export interface Struck {
+  readonly fault: Fault;
+  /** Since the first fault. */
+  readonly atMs: number;
+  readonly tookMs: number;
+}
+
+/**
+ * Faults side by side: what befalls different members, the brokers, and the rest of the world does not wait for one
+ * another; what befalls one of them comes in turn.
+ */
+const laneOf = (fault: Fault): string => {
+  if (fault.kind === "point" || fault.kind === "kill") return fault.member;
+  return fault.kind === "reply" || fault.kind === "broker" ? "network" : "world";
+};
+const lanes: readonly string[] = [...members, "network", "world"];
+
+/** Lets `count` faults strike; only what was met counts, and what was not is made up for by another of its kind. */
+export async function disturb(
+  world: World,
+  seed: number,
+  count: number,
+  say: (line: string, struck?: Struck) => void,
+): Promise<readonly Struck[]> {
+  const deck = new Deck(seed, count);
+  const struck: Struck[] = [];
+  const beganAt = performance.now();
+  let open = count;
+  const runLane = async (lane: string, random: () => number) => {
+    while (open > 0) {
+      const fault = deck.next((f) => laneOf(f) === lane);
+      if (!fault) {
+        // Another lane may draw one for this lane instead of one that was not met.
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        continue;
+      }
+      const startedAt = performance.now();
+      const isMet = await strike(world, fault, random);
+      if (!isMet) {
+        deck.replace(fault);
+        say(`not met: ${textOf(fault)}`);
+        continue;
+      }
+      open--;
+      const one = { fault, atMs: Math.round(startedAt - beganAt), tookMs: Math.round(performance.now() - startedAt) };
+      struck.push(one);
+      say(`${struck.length}/${count} ${textOf(fault)}, ${(one.tookMs / 1_000).toFixed(1)} s`, one);
+    }
+  };
+  await Promise.all(lanes.map((lane, i) => runLane(lane, randomFrom(seed * 31 + i))));
+  return struck;
+}
+
+/** Faults by kind, and those at named points by stage and step. */
+export function tally(struck: readonly Struck[]): { kinds: Record<string, number>; points: Record<string, number> } {
+  const kinds: Record<string, number> = {};
+  const points: Record<string, number> = {};
+  for (const { fault } of struck) {
+    kinds[fault.kind] = (kinds[fault.kind] ?? 0) + 1;
+    if (fault.kind !== "point") continue;
+    const point = `${fault.stage} ${fault.step}`;
+    points[point] = (points[point] ?? 0) + 1;
+  }
+  return { kinds, points };
+}
+
+export const textOf = ({ kind, ...what }: Fault): string => [kind, ...Object.values(what)].join(" ");
