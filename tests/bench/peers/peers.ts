@@ -42,9 +42,9 @@ export class Peers {
     }
   }
 
-  /** The same on a broker that runs already. */
-  static async on(bootstrap: string, brokerPid: number, minutes: number): Promise<Peers> {
-    const peers = new Peers(bootstrap, { BROKER_PID: String(brokerPid), MINUTES: String(minutes) });
+  /** The same on a broker that runs already; its CPU time is not asked for. */
+  static async on(bootstrap: string, minutes: number): Promise<Peers> {
+    const peers = new Peers(bootstrap, { BROKER_PID: "0", MINUTES: String(minutes) });
     try {
       await peers.run("build");
       await peers.run("load");
