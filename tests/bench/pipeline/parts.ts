@@ -39,6 +39,12 @@ export class StageProcess {
     await this.#url;
   }
 
+  /** How many tasks run in it now. */
+  async tasks(): Promise<number> {
+    const text = await (await fetch(`${await this.#url}/metrics`)).text();
+    return text.split("\n").filter((line) => /^weir_task_running\{.*\} 1$/.test(line)).length;
+  }
+
   /** Sum over the partitions of one of the counters that are committed with the task's progress. */
   async count(outcome: string): Promise<number> {
     if (this.#ended) await this.#url;
