@@ -1,8 +1,11 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Armed } from "./hooks.ts";
 import { type Member, members, rolesOf } from "./schedule.ts";
 import { Supervised } from "./supervised.ts";
+
+const compiled = fileURLToPath(new URL("../../.weir/chaos/compiled", import.meta.url));
 
 export interface CrewOptions {
   readonly dir: string;
@@ -87,7 +90,7 @@ export class Crew {
   }
 
   #start(member: Member, count: number): Supervised[] {
-    const { dir, variables, lead } = this.#options;
+    const { variables, lead } = this.#options;
     const epoch = this.#epochs.get(member) ?? 0;
     return Array.from(
       { length: count },
@@ -100,7 +103,7 @@ export class Crew {
             WEIR_CHAOS_ARM: this.#armFile(member),
             WEIR_CHAOS_LEAD: lead.map((pair) => pair.join(":")).join(","),
             // So many starts: modules are compiled once.
-            NODE_COMPILE_CACHE: path.join(dir, "compiled"),
+            NODE_COMPILE_CACHE: compiled,
           },
           logFile: this.#logFile(member),
         }),

@@ -18,14 +18,8 @@ export async function strike(world: World, fault: Fault, random: () => number): 
   switch (fault.kind) {
     case "point":
       return await atPoint(world, fault, random);
-    case "kill": {
-      const seat = anySeat(world, fault.member, random);
-      await seat.running();
-      await sleep(random() * 1_000);
-      if (!seat.isRunning) return false; // another fault was first
-      seat.kill();
-      return true;
-    }
+    case "kill":
+      return await kill(world, fault, random);
     case "reply":
       return await reply(world, fault, random);
     case "broker":
@@ -46,6 +40,19 @@ const anySeat = ({ crew }: World, member: Member, random: () => number) => {
   const seats = crew.seats(member);
   return seats[Math.floor(random() * seats.length)]!;
 };
+
+/** At any moment within a second of work. */
+async function kill(world: World, { member }: Of<"kill">, random: () => number): Promise<boolean> {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const seat = anySeat(world, member, random);
+    await seat.running();
+    await sleep(random() * 1_000);
+    if (!seat.isRunning) continue; // another fault was first
+    seat.kill();
+    return true;
+  }
+  return false;
+}
 
 async function atPoint(world: World, { member, stage, step, passes }: Of<"point">, random: () => number) {
   const { crew } = world;
@@ -87,6 +94,7 @@ async function broker({ env }: World, random: () => number): Promise<boolean> {
 async function zombie(world: World, { member, replaced }: Of<"zombie">, random: () => number): Promise<boolean> {
   const seat = anySeat(world, member, random);
   await seat.running();
+  if (!seat.isRunning) return false; // killed in the same moment
   if (replaced) {
     const old = seat.abandon();
     await sleep(ASLEEP_MS);

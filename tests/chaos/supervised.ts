@@ -45,11 +45,11 @@ export class Supervised {
     return this.#isRunning;
   }
 
-  /** Resolves once every task of the process has taken over. */
-  async running(deadlineMs = 90_000): Promise<void> {
+  /** Resolves once every task of the process has taken over; at once if it was stopped for good. */
+  async running(deadlineMs = 180_000): Promise<void> {
     const deadline = performance.now() + deadlineMs;
     const endsBefore = this.ends;
-    while (!this.#isRunning) {
+    while (!this.#isRunning && !this.#isStopping) {
       if (this.ends - endsBefore > MAX_ENDS) throw new Error(`${this.name} keeps ending by itself: ${this.#tail()}`);
       if (performance.now() > deadline) throw new Error(`${this.name} does not come to work: ${this.#tail()}`);
       await new Promise<void>((resolve) => {
@@ -83,6 +83,7 @@ export class Supervised {
   /** SIGTERM; resolves with the exit code. */
   async stop(): Promise<number | null> {
     this.#isStopping = true;
+    this.#isRunning = false;
     const child = this.#child!;
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
     const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
