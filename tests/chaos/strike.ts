@@ -48,7 +48,7 @@ async function kill(world: World, { member }: Of<"kill">, random: () => number):
     await seat.running();
     await sleep(random() * 1_000);
     if (!seat.isRunning) continue; // another fault was first
-    seat.kill();
+    seat.kill(random() < 0.2);
     return true;
   }
   return false;
@@ -59,7 +59,7 @@ async function atPoint(world: World, { member, stage, step, passes }: Of<"point"
   // One that works passes no take-over: it has to be ended first. One that was just killed comes to it by itself.
   const seat = anySeat(world, member, random);
   crew.arm(member, { stage, step, passes });
-  if (isOfTakeOver(step) && seat.isRunning) seat.kill();
+  if (isOfTakeOver(step) && (seat.isRunning || seat.hasChildren)) seat.kill();
   if (step === "SHARD_END") await world.reshard(random() < 0.5 ? "split" : "merge");
   if (await met(async () => crew.isHit(member))) return true;
   return !crew.disarm(member);
@@ -104,12 +104,9 @@ async function zombie(world: World, { member, replaced }: Of<"zombie">, random: 
     await old.end();
     return true;
   }
-  const { pid } = seat;
-  seat.kill("SIGSTOP");
+  const wake = seat.freeze();
   await sleep(ASLEEP_MS);
-  const isSame = seat.pid === pid;
-  if (isSame) seat.kill("SIGCONT");
-  return isSame; // killed meanwhile: another fault, counted on its own
+  return wake(); // else it was killed meanwhile: another fault, counted on its own
 }
 
 /** One process becomes three, then two; two become one again. */
