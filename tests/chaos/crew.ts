@@ -1,8 +1,11 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Armed } from "./hooks.ts";
 import { type Member, members, rolesOf } from "./schedule.ts";
 import { Supervised } from "./supervised.ts";
+
+const compiled = fileURLToPath(new URL("../../.weir/chaos/compiled", import.meta.url));
 
 export interface CrewOptions {
   readonly dir: string;
@@ -10,9 +13,11 @@ export interface CrewOptions {
   readonly variables: Readonly<Record<string, string>>;
   /** Of 127.0.0.1: from the broker's port to its proxy's. */
   readonly lead: readonly (readonly [number, number])[];
+  /** Processes are members of Kafka groups with a child each, instead of single ones with fixed shares. */
+  readonly groups: boolean;
 }
 
-/** The processes of Weir: per member one, or as many as it was scaled to, each with its fixed share of the partitions. */
+/** The processes of Weir: per member one, or as many as it was scaled to. */
 export class Crew {
   readonly #options: CrewOptions;
   readonly #seats = new Map<Member, Supervised[]>();
@@ -66,15 +71,17 @@ export class Crew {
     return !this.isHit(member);
   }
 
-  /** Other processes take the member's partitions over; resolves when they run and the former ones are gone. */
+  /** Resolves when so many run and those that are too many are gone. Of fixed shares all are new, with a higher epoch. */
   async scale(member: Member, count: number): Promise<void> {
     const former = this.#seats.get(member)!;
+    const kept = this.#options.groups ? former.slice(0, count) : [];
     this.#epochs.set(member, (this.#epochs.get(member) ?? 0) + 1);
-    const seats = this.#start(member, count);
+    const seats = [...kept, ...this.#start(member, count, kept.length)];
+    const leaving = former.filter((seat) => !kept.includes(seat));
     this.#seats.set(member, seats);
-    this.#retired.push(...former);
+    this.#retired.push(...leaving);
     await Promise.all(seats.map((s) => s.running()));
-    await Promise.all(former.map((s) => s.stop()));
+    await Promise.all(leaving.map((s) => s.stop()));
   }
 
   /** SIGTERM to all; the exit codes. */
@@ -86,21 +93,24 @@ export class Crew {
     return [...this.#retired, ...[...this.#seats.values()].flat()];
   }
 
-  #start(member: Member, count: number): Supervised[] {
-    const { dir, variables, lead } = this.#options;
+  /** Those of `count` processes that are not there yet. */
+  #start(member: Member, count: number, from = 0): Supervised[] {
+    const { variables, lead, groups } = this.#options;
     const epoch = this.#epochs.get(member) ?? 0;
-    return Array.from(
-      { length: count },
-      (_, i) =>
+    const share = (i: number) => (groups ? ["--processes=1"] : [`--ordinal=${i}`, `--of=${count}`, `--epoch=${epoch}`]);
+    const ordinals = Array.from({ length: count }, (_, i) => i).slice(from);
+    return ordinals.map(
+      (i) =>
         new Supervised({
           name: count === 1 ? member : `${member} ${i}/${count}`,
-          args: [...rolesOf[member], `--ordinal=${i}`, `--of=${count}`, `--epoch=${epoch}`],
+          args: [...rolesOf[member], ...share(i)],
+          hasChildren: groups,
           env: {
             ...variables,
             WEIR_CHAOS_ARM: this.#armFile(member),
             WEIR_CHAOS_LEAD: lead.map((pair) => pair.join(":")).join(","),
             // So many starts: modules are compiled once.
-            NODE_COMPILE_CACHE: path.join(dir, "compiled"),
+            NODE_COMPILE_CACHE: compiled,
           },
           logFile: this.#logFile(member),
         }),

@@ -15,6 +15,7 @@ export interface ChaosOptions {
   readonly faults: number;
   readonly seed: number;
   readonly brokers: 1 | 3;
+  readonly groups: boolean;
   /** Of everything that the run leaves. */
   readonly dir: string;
   readonly say: (line: string) => void;
@@ -68,7 +69,11 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
   }
 }
 
-async function disturbed(servers: Servers, { faults, seed, brokers, dir, say }: ChaosOptions, verdict: Verdict) {
+async function disturbed(
+  servers: Servers,
+  { faults, seed, brokers, groups, dir, say }: ChaosOptions,
+  verdict: Verdict,
+) {
   say(`starting ${brokers} broker(s)`);
   const env = await startEnvironment(servers, "disturbed", brokers);
   const faultLog = path.join(dir, "faults.log");
@@ -77,7 +82,7 @@ async function disturbed(servers: Servers, { faults, seed, brokers, dir, say }: 
     appendFileSync(faultLog, `${JSON.stringify(struck ?? line)}\n`);
   };
   return await finallyStopping(env, async () => {
-    const world = await World.start(env);
+    const world = await World.start(env, groups);
     let struck: readonly Struck[];
     let rounds: number;
     try {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { Outcome } from "./harness.ts";
+import type { ChaosOptions, Outcome } from "./harness.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const columns = [
@@ -21,13 +21,13 @@ const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
 /** Adds a run, and sums up all there are. */
 export function appendRecord(
   file: string,
-  { report, seed, brokers, logDigest }: Outcome & { readonly seed: number; readonly brokers: number },
+  { report, seed, brokers, groups, logDigest }: Outcome & Pick<ChaosOptions, "seed" | "brokers" | "groups">,
 ): void {
   const { faults, kinds, points, lost, duplicated, different, seconds } = report;
   const row: Row = {
     "when (UTC)": new Date().toISOString().slice(0, 16),
     seed: String(seed),
-    brokers: String(brokers),
+    brokers: `${brokers}${groups ? ", groups" : ""}`,
     commit: commit(),
     faults: String(faults),
     kinds: textOf(kinds),

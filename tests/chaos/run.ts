@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- [--faults N] [--seed S] [--brokers 1|3] [--json] [--record FILE] [--keep]`: real components and
+ * `npm run chaos -- [--faults N] [--seed S] [--brokers 1|3] [--groups] [--json] [--record FILE] [--keep]`: real components and
  * processes, N faults from the seed, and the comparison with what should have come of it. Each run is appended to the
  * record (default: tests/bench/chaos.md; `--record ""`: none). Exit code 1 if anything was lost, doubled or changed.
  */
@@ -16,6 +16,7 @@ const { values } = parseArgs({
     faults: { type: "string", default: "20" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     brokers: { type: "string", default: "1" },
+    groups: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     record: { type: "string", default: fileURLToPath(new URL("../bench/chaos.md", import.meta.url)) },
     keep: { type: "boolean", default: false },
@@ -28,16 +29,17 @@ if (!(faults > 0) || !Number.isSafeInteger(seed) || ![1, 3].includes(brokers)) {
 }
 // What was started ends with this process, however that ends.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+const { groups } = values;
 const dir = mkdtempSync(path.join(tmpdir(), "weir-chaos-"));
 const out = values.json ? process.stderr : process.stdout;
 const say = (line: string) => void out.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`);
 say(`seed ${seed}; logs in ${dir}`);
 try {
-  const outcome = await runChaos({ faults, seed, brokers, dir, say });
+  const outcome = await runChaos({ faults, seed, brokers, groups, dir, say });
   const { report, verdict } = outcome;
   for (const fault of verdict.faults) say(fault);
   say(`compared: ${JSON.stringify(verdict.compared)}`);
-  if (values.record) appendRecord(values.record, { ...outcome, seed, brokers });
+  if (values.record) appendRecord(values.record, { ...outcome, seed, brokers, groups });
   const bad = report.lost + report.duplicated + report.different;
   console.log(values.json ? JSON.stringify(report) : JSON.stringify(report, null, 1));
   process.exitCode = bad === 0 ? 0 : 1;

@@ -18,14 +18,8 @@ export async function strike(world: World, fault: Fault, random: () => number): 
   switch (fault.kind) {
     case "point":
       return await atPoint(world, fault, random);
-    case "kill": {
-      const seat = anySeat(world, fault.member, random);
-      await seat.running();
-      await sleep(random() * 1_000);
-      if (!seat.isRunning) return false; // another fault was first
-      seat.kill();
-      return true;
-    }
+    case "kill":
+      return await kill(world, fault, random);
     case "reply":
       return await reply(world, fault, random);
     case "broker":
@@ -47,12 +41,25 @@ const anySeat = ({ crew }: World, member: Member, random: () => number) => {
   return seats[Math.floor(random() * seats.length)]!;
 };
 
+/** At any moment within a second of work. */
+async function kill(world: World, { member }: Of<"kill">, random: () => number): Promise<boolean> {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const seat = anySeat(world, member, random);
+    await seat.running();
+    await sleep(random() * 1_000);
+    if (!seat.isRunning) continue; // another fault was first
+    seat.kill(random() < 0.2);
+    return true;
+  }
+  return false;
+}
+
 async function atPoint(world: World, { member, stage, step, passes }: Of<"point">, random: () => number) {
   const { crew } = world;
   // One that works passes no take-over: it has to be ended first. One that was just killed comes to it by itself.
   const seat = anySeat(world, member, random);
   crew.arm(member, { stage, step, passes });
-  if (isOfTakeOver(step) && seat.isRunning) seat.kill();
+  if (isOfTakeOver(step) && (seat.isRunning || seat.hasChildren)) seat.kill();
   if (step === "SHARD_END") await world.reshard(random() < 0.5 ? "split" : "merge");
   if (await met(async () => crew.isHit(member))) return true;
   return !crew.disarm(member);
@@ -87,6 +94,7 @@ async function broker({ env }: World, random: () => number): Promise<boolean> {
 async function zombie(world: World, { member, replaced }: Of<"zombie">, random: () => number): Promise<boolean> {
   const seat = anySeat(world, member, random);
   await seat.running();
+  if (!seat.isRunning) return false; // killed in the same moment
   if (replaced) {
     const old = seat.abandon();
     await sleep(ASLEEP_MS);
@@ -96,12 +104,9 @@ async function zombie(world: World, { member, replaced }: Of<"zombie">, random: 
     await old.end();
     return true;
   }
-  const { pid } = seat;
-  seat.kill("SIGSTOP");
+  const wake = seat.freeze();
   await sleep(ASLEEP_MS);
-  const isSame = seat.pid === pid;
-  if (isSame) seat.kill("SIGCONT");
-  return isSame; // killed meanwhile: another fault, counted on its own
+  return wake(); // else it was killed meanwhile: another fault, counted on its own
 }
 
 /** One process becomes three, then two; two become one again. */

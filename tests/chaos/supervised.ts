@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { appendFileSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { identify, isRunning } from "../../local/processes.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const hooks = ["hooks.ts", "lead-through.ts"].flatMap((file) => ["--import", `${root}tests/chaos/${file}`]);
@@ -12,6 +13,8 @@ export interface SupervisedOptions {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly logFile: string;
+  /** It is a parent (`--processes`) whose children do the work. */
+  readonly hasChildren?: boolean;
 }
 
 const alive = new Set<ChildProcess>();
@@ -41,15 +44,19 @@ export class Supervised {
     return this.#child?.pid ?? 0;
   }
 
+  get hasChildren(): boolean {
+    return this.#options.hasChildren ?? false;
+  }
+
   get isRunning(): boolean {
     return this.#isRunning;
   }
 
-  /** Resolves once every task of the process has taken over. */
-  async running(deadlineMs = 90_000): Promise<void> {
+  /** Resolves once every task of the process has taken over; at once if it was stopped for good. */
+  async running(deadlineMs = 180_000): Promise<void> {
     const deadline = performance.now() + deadlineMs;
     const endsBefore = this.ends;
-    while (!this.#isRunning) {
+    while (!this.#isRunning && !this.#isStopping) {
       if (this.ends - endsBefore > MAX_ENDS) throw new Error(`${this.name} keeps ending by itself: ${this.#tail()}`);
       if (performance.now() > deadline) throw new Error(`${this.name} does not come to work: ${this.#tail()}`);
       await new Promise<void>((resolve) => {
@@ -59,23 +66,45 @@ export class Supervised {
     }
   }
 
-  kill(signal: NodeJS.Signals = "SIGKILL"): void {
-    if (signal === "SIGKILL") this.#isRunning = false;
-    this.#child?.kill(signal);
+  /** Of a parent with children the one at work, or with `whole` the parent, whose children follow it. */
+  kill(whole = false): void {
+    const child = whole ? undefined : this.#atWork();
+    if (child === undefined) {
+      this.#isRunning = false;
+      this.#child?.kill("SIGKILL");
+    } else signalTo(child, "SIGKILL");
+  }
+
+  /** Stops the one at work as it is; returns what wakes it up, false if it is gone. */
+  freeze(): () => boolean {
+    const frozen = identify(this.#atWork() ?? this.pid);
+    if (!frozen) return () => false;
+    signalTo(frozen.pid, "SIGSTOP");
+    return () => {
+      const isThere = isRunning(frozen);
+      if (isThere) signalTo(frozen.pid, "SIGCONT");
+      return isThere;
+    };
   }
 
   /** The old process goes on, stopped as it is, and a new one takes its place; returns what ends the old one. */
   abandon(): { readonly wake: () => void; readonly end: () => Promise<void> } {
     const old = this.#child!;
-    old.kill("SIGSTOP");
+    const all = [old.pid!, ...childrenOf(old.pid!)];
+    for (const pid of all) signalTo(pid, "SIGSTOP");
     old.off("exit", this.#onExit);
     const gone = new Promise<void>((resolve) => old.once("exit", () => resolve()));
     this.#spawn();
     return {
-      wake: () => void old.kill("SIGCONT"),
+      wake: () => {
+        for (const pid of all) signalTo(pid, "SIGCONT");
+      },
       end: async () => {
-        old.kill("SIGKILL");
+        // A member of a group leaves it: killed, it would keep its partitions until its session runs out.
+        old.kill(this.#options.hasChildren ? "SIGTERM" : "SIGKILL");
+        const timer = setTimeout(() => old.kill("SIGKILL"), 20_000);
         await gone;
+        clearTimeout(timer);
       },
     };
   }
@@ -83,6 +112,7 @@ export class Supervised {
   /** SIGTERM; resolves with the exit code. */
   async stop(): Promise<number | null> {
     this.#isStopping = true;
+    this.#isRunning = false;
     const child = this.#child!;
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
     const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
@@ -91,6 +121,11 @@ export class Supervised {
     await gone;
     clearTimeout(timer);
     return child.exitCode;
+  }
+
+  /** The oldest: a spare one waits behind it. */
+  #atWork(): number | undefined {
+    return this.#options.hasChildren ? childrenOf(this.pid)[0] : undefined;
   }
 
   #spawn(): void {
@@ -128,6 +163,24 @@ export class Supervised {
     } catch {
       return "no log";
     }
+  }
+}
+
+function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // Gone already.
+  }
+}
+
+/** Oldest first. */
+function childrenOf(pid: number): number[] {
+  try {
+    const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+    return pids.sort((a, b) => Number(identify(a)?.startTicks ?? 0) - Number(identify(b)?.startTicks ?? 0));
+  } catch {
+    return [];
   }
 }
 

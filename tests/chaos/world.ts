@@ -40,10 +40,10 @@ export class World {
     this.#rounds = fleetRounds(env.scenario.plan);
   }
 
-  static async start(env: Environment): Promise<World> {
+  static async start(env: Environment, groups: boolean): Promise<World> {
     const proxies = await Promise.all(env.cluster.ports.map((port) => BrokerProxy.start(port)));
     const lead = env.cluster.ports.map((port, i) => [port, proxies[i]!.port] as const);
-    const crew = new Crew({ dir: env.dir, variables: env.variables, lead });
+    const crew = new Crew({ dir: env.dir, variables: env.variables, lead, groups });
     const world = new World(env, crew, proxies);
     await crew.running();
     world.#writing = world.#write();
