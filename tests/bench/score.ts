@@ -9,7 +9,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { startStack } from "../../local/index.ts";
+import { defaultCacheDir, startStack } from "../../local/index.ts";
 import { TritonClient } from "../../triton/index.ts";
 import { benchModels } from "./score/models.ts";
 
@@ -22,7 +22,7 @@ const ROUND_S = 5;
 const MODELS = ["xgboost_anomaly", "catboost_anomaly"] as const;
 
 const root = new URL("../../", import.meta.url).pathname;
-const venv = join(root, ".weir/bench-tritonclient");
+const venv = join(defaultCacheDir(), "bench-tritonclient");
 const run = promisify(execFile);
 
 interface Round {
@@ -78,7 +78,7 @@ async function python(mode: "async_infer" | "aio", address: string, file: string
 function installPythonClient(): void {
   if (existsSync(join(venv, "lib/python3.11/site-packages/tritonclient"))) return;
   console.log("installing tritonclient for comparison");
-  execFileSync(join(root, ".weir/serve/bin/python"), ["-m", "venv", venv]);
+  execFileSync(join(defaultCacheDir(), "serve/bin/python"), ["-m", "venv", venv]);
   execFileSync(join(venv, "bin/pip"), ["install", "-q", "tritonclient[grpc]==2.50.0", "numpy<2"], { stdio: "inherit" });
 }
 

@@ -120,7 +120,7 @@ beforeAll(async () => {
   producer = broker.producer("test.features.fake");
   await producer.init();
   close.unshift(() => producer.close());
-}, 120_000);
+}, 240_000);
 
 afterAll(async () => {
   for (const step of close) await step();
@@ -171,10 +171,14 @@ async function oneMinute(): Promise<void> {
   const measured = () => runnables.flatMap((r) => r.status()).filter((t) => t.stage === "measure");
   const heard = () => runnables.flatMap((r) => r.status()).filter((t) => t.stage === "control");
   const failed = Promise.race(runnables.map((r) => r.failed));
-  const done = until(`minute ${minute}`, () => {
-    const reports = heard().reduce((sum, t) => sum + t.counters.in, 0);
-    return measured().every((t) => t.watermarkMs >= windowEndMs) && reports >= minute * PARTITIONS;
-  });
+  const done = until(
+    `minute ${minute}`,
+    () => {
+      const reports = heard().reduce((sum, t) => sum + t.counters.in, 0);
+      return measured().every((t) => t.watermarkMs >= windowEndMs) && reports >= minute * PARTITIONS;
+    },
+    60_000,
+  );
   await Promise.race([done, failed]);
 }
 
@@ -199,23 +203,33 @@ async function runExperiment(name: string, limit: number): Promise<Decision[]> {
   throw new Error(`${name} was not over after ${limit} minutes: ${JSON.stringify(last)} ${notes.join("; ")}`);
 }
 
-/** To be polled: a decision and its routing are one transaction, but each partition's marker comes in its own time. */
-const newestArms = async (): Promise<string> => {
-  const versions = await all<RoutingConfig>(topics.routing);
-  return versions
-    .at(-1)!
-    .arms.map((a) => `${a.model}/${a.modelVersion} ${a.weight}`)
-    .join(", ");
-};
+const armsOf = ({ arms }: RoutingConfig) => arms.map((a) => `${a.model}/${a.modelVersion} ${a.weight}`).join(", ");
 
-/** Minutes until score routes to these arms: it has to prove a model that it meets for the first time. */
-async function untilRouted(arms: RegExp): Promise<void> {
-  await expect.poll(newestArms, { timeout: 10_000 }).toMatch(arms);
-  const version = (await all<RoutingConfig>(topics.routing)).at(-1)!.version;
-  await until(`version ${version} routes`, async () => {
-    await oneMinute();
-    return (await all<PredictionBatch>(topics.predictions)).some((p) => p.routingVersion === version);
+/** The newest routing version, once it has these arms: a decision may be seen a moment before the version it wrote. */
+async function untilArms(expected: string | RegExp): Promise<RoutingConfig> {
+  let newest: RoutingConfig | undefined;
+  const holds = async () => {
+    newest = (await all<RoutingConfig>(topics.routing)).at(-1);
+    const arms = newest ? armsOf(newest) : "";
+    return typeof expected === "string" ? arms === expected : expected.test(arms);
+  };
+  await until("routing", holds).catch((cause) => {
+    throw new Error(`routing to ${expected} was awaited; it is to ${newest && armsOf(newest)}`, { cause });
   });
+  return newest!;
+}
+
+/** Minutes until score routes by the version with these arms: it has to prove a model that it meets for the first time. */
+async function untilRouted(expected: string | RegExp): Promise<void> {
+  const { version } = await untilArms(expected);
+  await until(
+    `version ${version} routes`,
+    async () => {
+      await oneMinute();
+      return (await all<PredictionBatch>(topics.predictions)).some((p) => p.routingVersion === version);
+    },
+    120_000,
+  );
 }
 
 /** What a command prints. */
@@ -248,8 +262,7 @@ test("a routing version with faults is refused with all of them and nothing is w
   expect(await printed(() => routingShow({ json: false }))).toMatch(
     /1 {2}from 2026-01-05T00:00:00.000Z {2}split {2}xgboost/,
   );
-  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
-  await untilRouted(/^xgboost_anomaly\/1 70/);
+  await untilRouted("xgboost_anomaly/1 70, catboost_anomaly/1 30");
 });
 
 test("a canary of a deliberately bad model is withdrawn by itself, and what was before comes back", async () => {
@@ -257,11 +270,11 @@ test("a canary of a deliberately bad model is withdrawn by itself, and what was 
     calibration.score = [0.8, 0.99, 1];
   });
   expect(await printed(canary("bad", "3"))).toMatch(/^bad #0 .* start .* by ann/);
-  await untilRouted(/xgboost_anomaly\/3 /);
+  await untilRouted(/xgboost_anomaly\/3/);
   const decisions = await runExperiment("bad", 40);
   expect(decisions.at(-1)).toMatchObject({ action: "rollback", reasons: expect.arrayContaining(["alert-rate"]) });
-  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
-}, 90_000);
+  await untilArms("xgboost_anomaly/1 70, catboost_anomaly/1 30");
+}, 300_000);
 
 test("one whose model begins to fail is withdrawn, and no row was left without a verdict", async () => {
   const before = minute;
@@ -269,7 +282,7 @@ test("one whose model begins to fail is withdrawn, and no row was left without a
   const folder = path.join(repository, "xgboost_anomaly", "4");
   writeFileSync(path.join(folder, "model.py"), readFileSync(path.join(folder, "model.py"), "utf8") + ILL);
   await printed(canary("ill", "4"));
-  await untilRouted(/xgboost_anomaly\/4 /);
+  await untilRouted(/xgboost_anomaly\/4/);
   writeFileSync(path.join(folder, "ill"), "");
   const decisions = await runExperiment("ill", 30);
   expect(decisions.at(-1)).toMatchObject({ action: "rollback", reasons: expect.arrayContaining(["error-rate"]) });
@@ -278,20 +291,19 @@ test("one whose model begins to fail is withdrawn, and no row was left without a
   );
   expect(predictions.some((p) => p.models.some((m) => m.evaluator === "failed"))).toBe(true);
   expect(predictions.reduce((rows, p) => rows + p.entities.length, 0)).toBe((minute - before) * ENTITIES);
-  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/1 70, catboost_anomaly/1 30");
-}, 90_000);
+  await untilArms("xgboost_anomaly/1 70, catboost_anomaly/1 30");
+}, 300_000);
 
 test("a good one is promoted to all of the traffic, and every decision comes out the same when it is made again", async () => {
   publish("xgboost_anomaly", "1", "2");
   await expect(canary("ill", "2")()).rejects.toThrow(/there was an experiment ill before/);
   await printed(canary("good", "2"));
-  await untilRouted(/xgboost_anomaly\/2 /);
+  await untilRouted(/xgboost_anomaly\/2/);
   const decisions = await runExperiment("good", 90);
   expect(decisions.map((d) => d.action).filter((a) => a !== "hold")).toEqual([
     ...["start", "advance", "advance", "advance", "complete"],
   ]);
-  await expect.poll(newestArms, { timeout: 10_000 }).toBe("xgboost_anomaly/2 100");
-  await untilRouted(/^xgboost_anomaly\/2 100$/);
+  await untilRouted("xgboost_anomaly/2 100");
   await oneMinute();
   const last = (await all<PredictionBatch>(topics.predictions)).at(-1)!;
   expect(last.models.map((m) => `${m.name}/${m.version}`)).toEqual(["xgboost_anomaly/2"]);
@@ -304,7 +316,7 @@ test("a good one is promoted to all of the traffic, and every decision comes out
   expect(code).toBe(0);
   expect(text).toMatch(/ equal\n/);
   expect(text).toMatch(/ 0 different when made again/);
-}, 180_000);
+}, 600_000);
 
 test("a label lies in the partition of its entity's rows", async () => {
   await printed(() => label("i-7", T + MINUTE, "anomaly", { author: "ann", note: "", at: T + 5 * MINUTE }));

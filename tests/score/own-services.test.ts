@@ -109,7 +109,7 @@ async function rowsScored(): Promise<PredictionBatch> {
       }
       return found !== undefined;
     },
-    30_000,
+    60_000,
   );
   return found!;
 }
@@ -173,7 +173,7 @@ test("a bad routing version is refused by the command and by the stage, and the 
   const key = `anomaly/${config.version}`;
   const record = { topic: topics.routing, partition: 0, key, value: config, timestampMs: 0 };
   await publishRecord(broker, codecs, { env: "test" }, record);
-  await until("the refusal", () => /routing record refused.*90, not 100/.test(said), 20_000);
+  await until("the refusal", () => /routing record refused.*90, not 100/.test(said), 60_000);
   const after = await rowsScored();
   expect([after.routingVersion, armsOf(after).length]).toEqual([before.routingVersion, 2]);
 }, 120_000);

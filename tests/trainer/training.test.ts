@@ -22,7 +22,7 @@ import { syntheticRows } from "./synthetic.ts";
 const python = join(defaultCacheDir(), "tools/bin/python");
 const reproduce = fileURLToPath(new URL("./reproduce.py", import.meta.url));
 const embargoMs = 15 * 60_000;
-const limitMs = 120_000;
+const limitMs = 300_000;
 
 interface GoldenFile {
   readonly rows: readonly (readonly (number | null)[])[];

@@ -29,13 +29,32 @@ async function headless(options: { maxConnectionAgeMs?: number } = {}) {
 test("calls go round all servers that a name resolves to", async () => {
   const { first, second, names, client } = await headless();
   names.addresses = ["127.0.0.1", "127.0.0.2"];
-  await vi.waitFor(async () => {
-    await client.serverLive();
-    expect(second.count("ServerLive")).toBeGreaterThan(0);
-  });
+  await vi.waitFor(
+    async () => {
+      await client.serverLive();
+      expect(second.count("ServerLive")).toBeGreaterThan(0);
+    },
+    { timeout: 10_000, interval: 20 },
+  );
   const before = [first.count("ServerLive"), second.count("ServerLive")];
   for (let i = 0; i < 10; i++) await client.serverLive();
   expect([first.count("ServerLive"), second.count("ServerLive")]).toEqual(before.map((n) => n + 5));
+});
+
+test("inferences over streams reach all of them too", async () => {
+  const { first, second, names, client } = await headless();
+  for (const server of [first, second]) server.streams = true;
+  names.addresses = ["127.0.0.1", "127.0.0.2"];
+  const ask = { model: "m", version: "1", input: "input__0", output: "output__0", columns: 2 };
+  const round = () =>
+    Promise.all(Array.from({ length: 200 }, (_, i) => client.infer({ ...ask, data: Float32Array.of(i, 1) })));
+  await vi.waitFor(
+    async () => {
+      expect((await round()).map(({ data }) => data[0])).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+      for (const server of [first, second]) expect(server.count("ModelStreamInfer")).toBeGreaterThan(100);
+    },
+    { timeout: 20_000, interval: 20 },
+  );
 });
 
 test("a server that joins later gets calls once the connections are of age, and no call fails meanwhile", async () => {
@@ -83,10 +102,13 @@ test("a call under way ends on the connection it began on", async () => {
       finish = () => resolve({ ready: true });
     });
   const slow = client.serverReady();
-  await vi.waitFor(async () => {
-    await client.serverLive();
-    expect(first.peers.size).toBeGreaterThan(1);
-  });
+  await vi.waitFor(
+    async () => {
+      await client.serverLive();
+      expect(first.peers.size).toBeGreaterThan(1);
+    },
+    { timeout: 10_000, interval: 20 },
+  );
   finish();
   expect(await slow).toBe(true);
 });

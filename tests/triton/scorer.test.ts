@@ -16,7 +16,7 @@ let server: FaultServer;
 let client: TritonClient;
 beforeEach(async () => {
   server = await new FaultServer().start();
-  client = new TritonClient({ address: server.address, timeoutMs: 1_000 });
+  client = new TritonClient({ address: server.address, timeoutMs: 10_000 });
 });
 afterEach(() => {
   client.close();

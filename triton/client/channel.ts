@@ -1,11 +1,13 @@
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { methodOf, type Rpcs } from "./protocol.ts";
+import { type ModelInferRequest, type ModelInferResponse, methodOf, type Rpcs } from "./protocol.ts";
+import { InferStreams, NotStreamed } from "./stream.ts";
 
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 interface Line {
   readonly client: Client;
+  readonly streams: InferStreams;
   sinceMs: number;
 }
 
@@ -34,7 +36,7 @@ export class Channel {
     signal: AbortSignal | undefined,
   ): Promise<Rpcs[M][1]> {
     const { path, requestSerialize, responseDeserialize } = methodOf(method);
-    if (Date.now() - this.#line.sinceMs >= this.#maxAgeMs) this.renew();
+    this.#renewIfOld();
     const { client } = this.#line;
     return new Promise((resolve, reject) => {
       const call = client.makeUnaryRequest(
@@ -55,9 +57,36 @@ export class Channel {
     });
   }
 
+  /**
+   * One inference, `streamed` together with others if the server does that. What a stream leaves without an answer is
+   * asked again by a call of its own, whose status says what was wrong. Rejects with grpc-js's ServiceError.
+   */
+  async infer(
+    request: ModelInferRequest,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+    streamed: boolean,
+  ): Promise<ModelInferResponse> {
+    this.#renewIfOld();
+    const { streams } = this.#line;
+    if (streamed && streams.isSupported) {
+      try {
+        return await streams.infer(request, deadlineMs, signal);
+      } catch (error) {
+        if (!(error instanceof NotStreamed)) throw error;
+      }
+    }
+    return this.unary("ModelInfer", request, deadlineMs, signal);
+  }
+
   close(): void {
     this.#next?.client.close();
+    this.#line.streams.cancel();
     this.#line.client.close();
+  }
+
+  #renewIfOld(): void {
+    if (Date.now() - this.#line.sinceMs >= this.#maxAgeMs) this.renew();
   }
 
   /**
@@ -80,6 +109,7 @@ export class Channel {
       }
       const old = this.#line;
       this.#line = next;
+      old.streams.end();
       old.client.close(); // its connections close once the calls on them have ended
     });
   }
@@ -98,7 +128,9 @@ export class Channel {
       "grpc.keepalive_permit_without_calls": 0,
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 2_000,
+      // Statistics of its own that nobody reads here.
+      "grpc.enable_channelz": 0,
     });
-    return { client, sinceMs: nowMs };
+    return { client, streams: new InferStreams(client), sinceMs: nowMs };
   }
 }

@@ -2,9 +2,12 @@ import { WeirError } from "../../streams/index.ts";
 
 const FIRST_LIMIT = 4;
 const MAX_LIMIT = 64;
-/** Calls that wait at the server: fewer leave it idle while an answer travels, more only add to every answer's time. */
-const FEW_WAITING = 3;
-const MANY_WAITING = 6;
+/**
+ * Calls that wait at the server: fewer leave it idle while an answer travels, and leave nothing to a server that works on
+ * several at once the cheaper; more only add to every answer's time.
+ */
+const FEW_WAITING = 6;
+const MANY_WAITING = 10;
 /** With so few in flight an answer's time is the server's own: it is measured so at first and then now and again. */
 const PROBE_LIMIT = 2;
 const PROBE_ANSWERS = 8;
@@ -17,7 +20,7 @@ const MAX_WAITERS = 4_096;
  *
  *   waiting = limit × (1 − least time / mean time)
  *
- * estimates the calls that wait at the server. Under 3 the limit rises by one, over 6 it falls by a tenth; a refusal or
+ * estimates the calls that wait at the server. Under 6 the limit rises by one, over 10 it falls by a tenth; a refusal or
  * a time-out halves it. One decision for as many answers as the limit lets out at once. The least time is measured anew
  * with two calls in flight, for eight answers in 256 decisions. Pure: the caller tells the times.
  */

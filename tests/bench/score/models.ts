@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { defaultCacheDir } from "../../../local/index.ts";
 import { modelConfig } from "../../../schemas/index.ts";
 
 const root = new URL("../../../", import.meta.url).pathname;
@@ -12,7 +13,7 @@ const COLUMNS = 37;
  */
 export function benchModels(repository: string, scratch: string): string {
   mkdirSync(scratch, { recursive: true });
-  execFileSync(join(root, ".weir/tools/bin/python"), [join(root, "tests/triton/fixtures/parity.py"), scratch], {
+  execFileSync(join(defaultCacheDir(), "tools/bin/python"), [join(root, "tests/triton/fixtures/parity.py"), scratch], {
     env: { ...process.env, PYTHONPATH: join(root, "trainer/python"), OMP_NUM_THREADS: "1" },
     stdio: ["ignore", "ignore", "inherit"],
   });
