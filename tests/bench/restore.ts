@@ -69,6 +69,6 @@ const conditions = [
   "seconds1500 and seconds15000: the child of --processes 1, a spare one loaded; groupSeconds: one of two hosts of a group with a session of 10 s",
   "restoreRatio: the fastest way of Kafka Streams, started again at once, over seconds1500",
   ...told,
-  `one broker on the same machine, load average ${loadavg()[0]!.toFixed(1)}`,
+  `one broker on the same machine, which looks for transactions past their time each second (Kafka's default: ten), load average ${loadavg()[0]!.toFixed(1)}`,
 ].join("; ");
 console.log(JSON.stringify({ bench: "restore", figures: figuresOf({ child, group, peers }), conditions }));
