@@ -1,6 +1,6 @@
 /**
  * How long partitions are without a commit when what ran them is killed with SIGKILL, records arriving all the time: the
- * features stage, four partitions, core-37, its changelog full up to a segment and nothing of it compacted. First a child
+ * features stage, four partitions, core-37, its changelog as large as a segment and nothing of it compacted. First a child
  * of `weir run features --processes 1`, whose place a loaded spare one takes, with the state of 1,500 and of 15,000
  * instances; then one of two `weir run features` of a Kafka group, as when a host is lost; then Kafka Streams with the
  * window job of `peers/`, set up in several ways. Weir keeps no state folder: there is none to lose. Last line: the figures.
@@ -43,7 +43,7 @@ async function killed(
       const seconds: number[] = [];
       for (let round = 0; round < rounds; round++) seconds.push(await stage.kill(state));
       const each = seconds.map((s) => s.toFixed(2)).join(", ");
-      const tail = `${(bytes / 1e6).toFixed(0)} MB of records in the changelog (at least ${(least / 1e6).toFixed(1)} a partition, ${minutes} minutes)`;
+      const tail = `${(bytes / 1e6).toFixed(0)} MB of records in the changelog, none compacted (at least ${(least / 1e6).toFixed(1)} a partition, ${minutes} minutes)`;
       tell(`${what}, ${instances} instances: ${each} s, ${tail}`);
       return seconds;
     } finally {
