@@ -1,6 +1,6 @@
 /**
  * How long partitions are without a commit when what ran them is killed with SIGKILL, records arriving all the time: the
- * features stage, four partitions, core-37, its changelog full up to a segment and nothing of it compacted. First a child
+ * features stage, four partitions, core-37, its changelog as large as a segment and nothing of it compacted. First a child
  * of `weir run features --processes 1`, whose place a loaded spare one takes, with the state of 1,500 and of 15,000
  * instances; then one of two `weir run features` of a Kafka group, as when a host is lost; then Kafka Streams with the
  * window job of `peers/`, set up in several ways. Weir keeps no state folder: there is none to lose. Last line: the figures.
@@ -43,7 +43,7 @@ async function killed(
       const seconds: number[] = [];
       for (let round = 0; round < rounds; round++) seconds.push(await stage.kill(state));
       const each = seconds.map((s) => s.toFixed(2)).join(", ");
-      const tail = `${(bytes / 1e6).toFixed(0)} MB of records in the changelog (at least ${(least / 1e6).toFixed(1)} a partition, ${minutes} minutes)`;
+      const tail = `${(bytes / 1e6).toFixed(0)} MB of records in the changelog, none compacted (at least ${(least / 1e6).toFixed(1)} a partition, ${minutes} minutes)`;
       tell(`${what}, ${instances} instances: ${each} s, ${tail}`);
       return seconds;
     } finally {
@@ -69,6 +69,6 @@ const conditions = [
   "seconds1500 and seconds15000: the child of --processes 1, a spare one loaded; groupSeconds: one of two hosts of a group with a session of 10 s",
   "restoreRatio: the fastest way of Kafka Streams, started again at once, over seconds1500",
   ...told,
-  `one broker on the same machine, load average ${loadavg()[0]!.toFixed(1)}`,
+  `one broker on the same machine, which looks for transactions past their time each second (Kafka's default: ten), load average ${loadavg()[0]!.toFixed(1)}`,
 ].join("; ");
 console.log(JSON.stringify({ bench: "restore", figures: figuresOf({ child, group, peers }), conditions }));

@@ -133,8 +133,9 @@ job() {
     quix) run=("$CACHE/venv/bin/python" "$here/quix/quix_job.py") ;;
     *) echo "what is $kind?" >&2; return 1 ;;
   esac
-  "${run[@]}" bootstrap="$BOOT" state="$WORK/state" expected="$RECORDS" \
-    brokerPid="${BROKER_PID:-$(cat "$WORK/broker.pid")}" "$@" 2>"$WORK/job.err" | tail -1 || true
+  # The braces swallow the shell's word that a job was killed: `restore` wants that.
+  { "${run[@]}" bootstrap="$BOOT" state="$WORK/state" expected="$RECORDS" \
+    brokerPid="${BROKER_PID:-$(cat "$WORK/broker.pid")}" "$@" 2>"$WORK/job.err" | tail -1 || true; } 2>/dev/null
 }
 
 dump() { java_ peers.Topics dump bootstrap="$BOOT" file="$WORK/outputs.bin" >/dev/null 2>"$WORK/dump.err"; }

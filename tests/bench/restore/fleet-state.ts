@@ -1,7 +1,7 @@
 import { connectCodecs, initialise } from "../../../commands/init.ts";
 import { readConfig } from "../../../config.ts";
 import type { Stack } from "../../../local/index.ts";
-import { stages, topics } from "../../../pipeline.ts";
+import { settingsOf, stages, topics } from "../../../pipeline.ts";
 import type { Codecs, LogBatch } from "../../../schemas/index.ts";
 import {
   type Admin,
@@ -20,6 +20,13 @@ const SOURCE = "bench@0/shard-0";
 const T0 = Date.UTC(2026, 0, 5);
 const changelog = changelogTopicFor(stages.features.name);
 const QUIET_MS = 1_500;
+const NEVER_MS = String(Number.MAX_SAFE_INTEGER);
+/** The changelog's own settings, but for this: the cleaner leaves all of it alone. */
+const uncompacted = {
+  ...settingsOf("compact", 1),
+  "min.compaction.lag.ms": NEVER_MS,
+  "max.compaction.lag.ms": NEVER_MS,
+};
 /** Minutes that are fed before it is counted how many fill the tail. */
 const FIRST_MINUTES = 20;
 
@@ -73,7 +80,11 @@ export class FleetState {
       };
       const config = readConfig(options, []);
       const codecs = await connectCodecs(config);
-      await initialise(config, brokerOf(stack));
+      const broker = brokerOf(stack);
+      const admin = broker.admin();
+      await admin.createTopics([{ name: changelog, partitions: PARTITIONS, replication: 1, settings: uncompacted }]);
+      await admin.close();
+      await initialise(config, broker);
       const state = new FleetState(stack, stop, { ...process.env, ...options }, codecs, instances);
       await state.#feeder.init();
       await state.#feed(state.#everywhere("open"));
