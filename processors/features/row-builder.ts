@@ -1,5 +1,5 @@
 import { OWN_EVENTS, OWN_REFUSED } from "./chunk-sums.ts";
-import { HOUR_MINUTES } from "./compile-columns.ts";
+import { type CompiledColumn, HOUR_MINUTES } from "./compile-columns.ts";
 import type { FeatureSet } from "./feature-set.ts";
 import { closeHour } from "./hour-close.ts";
 import type { HourStore } from "./hour-store.ts";
@@ -78,7 +78,7 @@ export class RowBuilder {
     this.#failed = set.signals.map((_, signal) =>
       set.plan.flatMap((c, at) => (c.kind === "check" && c.signal === signal ? [results.get(at)!] : [])),
     );
-    this.#columns = set.plan.flatMap((c, at) => (c.kind === "statistic" ? [] : [columnOf(c, at, state, results)]));
+    this.#columns = set.plan.flatMap((c, at) => (isFigure(c) ? [] : [columnOf(c, at, state, results)]));
   }
 
   /** `endMinute` is the first minute after the windows; all before it are closed. */
@@ -218,6 +218,9 @@ export class RowBuilder {
     }
   }
 }
+
+/** Whether a column is a figure as it is. */
+const isFigure = (column: CompiledColumn): boolean => column.kind === "statistic" && column.ofOne === undefined;
 
 /** Minutes before a window end whose panes must be kept: for its row, and to see who has just fallen silent. */
 export const reachMinutes = (set: FeatureSet): number =>

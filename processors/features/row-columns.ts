@@ -3,6 +3,7 @@ import { type CompiledColumn, HOUR_MINUTES } from "./compile-columns.ts";
 import { type FeatureSet, hasValues } from "./feature-set.ts";
 import { DAY_HOURS, type Day, HOUR_COUNT, HOUR_MEAN, HOUR_SIGNAL, type HourStore } from "./hour-store.ts";
 import type { SignalFields } from "./signal-sums.ts";
+import { MINUTE_MS } from "./time.ts";
 import { figureOf, type WindowFigures } from "./window-figures.ts";
 
 /** What the columns of some rows are computed from: entities of one chunk at one window end. */
@@ -16,6 +17,7 @@ export interface RowState {
   /** The entities' own figures in each window. */
   readonly own: readonly Float64Array[];
   end: number;
+  /** Of the window's end. */
   calendar: readonly number[];
   chunk: number;
   sums: ChunkSums | undefined;
@@ -35,6 +37,7 @@ export interface RowState {
  */
 export type Column = (target: Float32Array) => void;
 
+const COUNT = figureOf("count");
 const MEAN = figureOf("mean");
 const MIN = figureOf("min");
 const MAX = figureOf("max");
@@ -47,9 +50,9 @@ export function columnOf(column: CompiledColumn, at: number, state: RowState, fa
   };
   switch (column.kind) {
     case "calendar":
-      return (target) => put(target, () => state.calendar[column.field]!);
+      return calendarColumn(column, at, state);
     case "statistic":
-      throw new TypeError("Statistics are read from the figures, all at once.");
+      return ofOneColumn(column, at, state);
     case "lag":
       return lagColumn(column, at, state);
     case "changeRate":
@@ -86,6 +89,23 @@ export function shown(value: number): number {
 function meansOf(state: RowState, signal: number, back: number): readonly [Float32Array | undefined, number] {
   const ring = state.sums?.means[signal];
   return [ring, ((state.end - 1 - back) % state.fields[signal]!.meanMinutes) * state.slots];
+}
+
+function calendarColumn({ field, before }: CompiledColumn & { kind: "calendar" }, at: number, state: RowState): Column {
+  return (target) => {
+    const of = before === 0 ? state.calendar : state.set.calendar((state.end - before) * MINUTE_MS);
+    for (let r = 0; r < state.count; r++) target[state.rowAt[r]! + at] = of[field]!;
+  };
+}
+
+/** Behind the figures, which stand there already: what a spread is where there is one value only. */
+function ofOneColumn(column: CompiledColumn & { kind: "statistic" }, at: number, state: RowState): Column {
+  const { values } = state.figures;
+  const count = state.figures.at(column.window, column.signal, COUNT);
+  return (target) => {
+    for (let r = 0; r < state.count; r++)
+      if (values[count + state.slotOf[r]!] === 1) target[state.rowAt[r]! + at] = column.ofOne!;
+  };
 }
 
 function lagColumn({ signal, minutes }: CompiledColumn & { kind: "lag" }, at: number, state: RowState): Column {
