@@ -41,12 +41,26 @@ export class StageProcess {
 
   /** Sum over the partitions of one of the counters that are committed with the task's progress. */
   async count(outcome: string): Promise<number> {
+    const lines = await this.#metric("weir_events_total", `"${outcome}"`);
+    return lines.reduce((sum, value) => sum + value, 0);
+  }
+
+  /** Transactions committed so far, over the partitions. */
+  async transactions(): Promise<number> {
+    return (await this.#metric("weir_transactions_total", "")).reduce((sum, value) => sum + value, 0);
+  }
+
+  /** Event time that every partition has seen; 0 before the first has. */
+  async watermarkMs(): Promise<number> {
+    const seconds = await this.#metric("weir_task_watermark_seconds", "");
+    return seconds.length > 0 ? Math.min(...seconds) * 1_000 : 0;
+  }
+
+  async #metric(name: string, label: string): Promise<number[]> {
     if (this.#ended) await this.#url;
     const text = await (await fetch(`${await this.#url}/metrics`)).text();
-    const lines = text
-      .split("\n")
-      .filter((line) => line.startsWith("weir_events_total{") && line.includes(`"${outcome}"`));
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+    const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`) && line.includes(label));
+    return lines.map((line) => Number(line.slice(line.lastIndexOf(" ") + 1)));
   }
 
   async stop(): Promise<void> {
