@@ -11,14 +11,14 @@ export const MAX_INFLATED_BYTES = 64 * 1024 * 1024;
 const SMALL_BYTES = 4_096;
 /** zlib fills one buffer after another, with a way to the thread and back for each. */
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
-const MIN_CHUNK_BYTES = 16 * 1024;
+const MIN_CHUNK_BYTES = 2 * 1024;
 
 /** Never throws. */
 export function inflate(data: Uint8Array, maxBytes = MAX_INFLATED_BYTES): Inflated {
   const foreign = notGzip(data);
   if (foreign) return foreign;
   try {
-    return gunzipSync(data, { maxOutputLength: maxBytes });
+    return gunzipSync(data, { maxOutputLength: maxBytes, chunkSize: chunkSizeOf(data) });
   } catch (error) {
     return refusal(error);
   }

@@ -10,6 +10,7 @@ import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { flags } from "../../bin/flags.mjs";
 import { connectCodecs, initialise } from "../../commands/init.ts";
 import { readConfig } from "../../config.ts";
 import { brokerOf, testStack, until } from "../support/kafka.ts";
@@ -66,7 +67,7 @@ try {
   const startedAt = performance.now();
   bridge = fork(fileURLToPath(new URL("memory/bridge.ts", import.meta.url)), [JSON.stringify(day)], {
     env,
-    execArgv: ["--no-warnings"],
+    execArgv: [...flags],
   });
   let report: BridgeReport = { accepted: 0, dead: 0, clockMs: 0 };
   bridge.on("message", (message: BridgeReport) => {

@@ -55,7 +55,7 @@ export function simulatedDay({ instances, minutes, shards, startMs, bytesPerMinu
     const endMs = startMs + (minute + 1) * MINUTE_MS;
     const data =
       place < perShard
-        ? gzipSync(stamped(texts[shard * perShard + place]!, endMs - MINUTE_MS), fast)
+        ? packed(stamped(texts[shard * perShard + place]!, endMs - MINUTE_MS))
         : gzipSync(JSON.stringify({ messageType: "WEIR_CLOCK", clockMs: endMs }));
     return { sequence: sequenceOf(index), arrivalMs: endMs, data };
   };
@@ -67,6 +67,9 @@ export function simulatedDay({ instances, minutes, shards, startMs, bytesPerMinu
     rawBytes: sum((t) => t.bytes.length),
   };
 }
+
+/** A copy: what gzip gives is a view into a chunk of 16 KB, and a service's reply holds no such chunks. */
+const packed = (bytes: Buffer): Buffer => Buffer.from(gzipSync(bytes, fast));
 
 function stamped({ bytes, times }: Stamped, minuteMs: number): Buffer {
   for (const { at, offsetMs } of times) bytes.write(String(minuteMs + offsetMs), at, "latin1");

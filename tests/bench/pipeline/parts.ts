@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { flags } from "../../../bin/flags.mjs";
 
 const main = new URL("../../../main.ts", import.meta.url).pathname;
 /** Of the kernel's CPU times in /proc. */
@@ -14,7 +15,7 @@ export class StageProcess {
 
   constructor(role: string, env: NodeJS.ProcessEnv) {
     this.role = role;
-    this.#child = spawn(process.execPath, [main, "run", role], { env, stdio: ["ignore", "ignore", "pipe"] });
+    this.#child = spawn(process.execPath, [...flags, main, "run", role], { env, stdio: ["ignore", "ignore", "pipe"] });
     this.#url = new Promise((resolve, reject) => {
       let said = "";
       this.#child.stderr!.on("data", (data: Buffer) => {
