@@ -31,7 +31,7 @@ import { StageProcess } from "./pipeline/parts.ts";
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: "string", default: "60" },
+    minutes: { type: "string", default: "30" },
     rounds: { type: "string", default: "5" },
     live: { type: "string", default: "120" },
   },
