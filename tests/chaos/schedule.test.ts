@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { crew, draw, kinds, pointsOf } from "./schedule.ts";
+import { crew, Deck, draw, kinds, pointsOf } from "./schedule.ts";
 
 test("a run's faults follow from its seed alone", () => {
   expect(draw(7, 50)).toEqual(draw(7, 50));
@@ -24,4 +24,24 @@ test("a hundred faults are of every kind and meet every named point", () => {
 
 test("only the kinds asked for are drawn", () => {
   expect(new Set(draw(1, 30, ["kill", "broker"]).map((f) => f.kind))).toEqual(new Set(["kill", "broker"]));
+});
+
+test("each fault of a deck comes once, and one that was not met is made up for by another of its kind", () => {
+  const deck = new Deck(4, 30);
+  const drawn = Array.from({ length: 30 }, () => deck.next(() => true)!);
+  expect(drawn).toEqual(draw(4, 30));
+  expect(deck.next(() => true)).toBeUndefined();
+  const point = drawn.find((fault) => fault.kind === "point")!;
+  deck.replace(point);
+  deck.replace(point);
+  expect([deck.next(() => true)?.kind, deck.next(() => true)?.kind]).toEqual(["point", "point"]);
+  expect(deck.next(() => true)).toBeUndefined();
+});
+
+test("a lane takes the first fault that is its own and leaves the others", () => {
+  const deck = new Deck(4, 30);
+  const kills = draw(4, 30).filter((fault) => fault.kind === "kill");
+  expect(deck.next((fault) => fault.kind === "kill")).toEqual(kills[0]);
+  expect(deck.next((fault) => fault.kind === "kill")).toEqual(kills[1]);
+  expect(deck.next((fault) => fault.kind !== "kill")).toEqual(draw(4, 30).find((fault) => fault.kind !== "kill"));
 });
