@@ -21,7 +21,8 @@ export async function* readTopic(broker: Broker, topic: TopicName): AsyncGenerat
       let next = startOffset;
       while (next < endOffset) {
         const fetched = await reader.fetch(topic, partition, next, { maxWaitMs: 100 });
-        for (const record of fetched.records) if (record.offset < endOffset) yield { ...record, partition };
+        for (const { offset, timestampMs, key, value } of fetched.records)
+          if (offset < endOffset) yield { offset, timestampMs, key, value, partition };
         next = fetched.nextOffset;
       }
     }

@@ -1,1 +1,2 @@
 export * from "./kinesis/index.ts";
+export * from "./samples/index.ts";

@@ -7,6 +7,10 @@ export interface RawRecord {
   readonly timestampMs: number;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
+  /** The fetched bytes themselves and where in them the value begins and ends, for whoever reads in place. */
+  readonly bytes?: Buffer;
+  readonly valueAt?: number;
+  readonly valueEnd?: number;
 }
 
 export type Isolation = "read_committed" | "read_uncommitted";

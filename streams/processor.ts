@@ -1,5 +1,6 @@
 import type { SourceClocksSnapshot } from "./clocks.ts";
 import type { StoreName, TopicName } from "./names.ts";
+import type { RawRecord } from "./ports.ts";
 
 /** One decoded record as the runtime hands it to a processor. Offsets are safe integers. */
 export interface InputRecord<T> {
@@ -113,7 +114,41 @@ export interface EffectProcessor<In, Request, Reply> {
   standing?(): Standing;
 }
 
+/** What a raw processor writes to: it says itself which record a rejection belongs to. */
+export interface RawOutput extends Output {
+  at(record: Pick<RawRecord, "offset" | "timestampMs">): void;
+}
+
+/**
+ * What a stage does that time has brought no record for: once its task has read everything and `afterMs` have passed
+ * without a record, `decide` may note in a store how time is to move on. True: it did, and that is committed. The decision
+ * is used behind that commit only, by the next `takeRaw` or `poll`, so that it stands in the changelog before anything
+ * rests on it.
+ */
+export interface Silence {
+  readonly afterMs: number;
+  decide(): boolean;
+}
+
+/**
+ * A pure step for records that come by the hundred thousand: it reads their bytes in place, many at a time behind one
+ * savepoint. Each counts as one event. If `takeRaw` throws, all of them are taken back and each comes again alone: those
+ * that throw become dead letters.
+ */
+export interface RawProcessor {
+  readonly stores: readonly StateStore[];
+  takeRaw(records: readonly RawRecord[], out: RawOutput): void;
+  /** For the status. */
+  readonly watermarkMs: number;
+  readonly silence?: Silence;
+  poll?(out: Output): void;
+  reset?(): void;
+  standing?(): Standing;
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: the runtime does not look into requests and replies
-export type AnyProcessor = Processor<any> | EffectProcessor<any, any, any>;
+export type AnyProcessor = Processor<any> | EffectProcessor<any, any, any> | RawProcessor;
+
+export const isRawProcessor = (p: AnyProcessor): p is RawProcessor => "takeRaw" in p;
 
 export const isEffectProcessor = (p: AnyProcessor): p is EffectProcessor<unknown, unknown, unknown> => "plan" in p;

@@ -14,8 +14,14 @@ import {
 
 /** `window` is an index into the set's windows, `signal` into its signals. */
 export type CompiledColumn =
-  | { readonly kind: "calendar"; readonly field: number }
-  | { readonly kind: "statistic"; readonly statistic: Statistic; readonly signal: number; readonly window: number }
+  | { readonly kind: "calendar"; readonly field: number; readonly before: number }
+  | {
+      readonly kind: "statistic";
+      readonly statistic: Statistic;
+      readonly signal: number;
+      readonly window: number;
+      readonly ofOne?: number;
+    }
   | { readonly kind: "lag"; readonly signal: number; readonly minutes: number }
   | {
       readonly kind: "changeRate";
@@ -101,12 +107,16 @@ export function compileColumns(definition: FeatureSetDefinition, faults: string[
     const { name } = column;
     if ("calendar" in column) {
       oneOf(column.calendar, calendarFields, "calendar field", name);
-      return { kind: "calendar", field: calendarFields.indexOf(column.calendar) };
+      const before = column.beforeMinutes ?? 0;
+      if (before !== 0) checkMinutes(before, `beforeMinutes of ${name}`, faults);
+      return { kind: "calendar", field: calendarFields.indexOf(column.calendar), before };
     }
     if ("statistic" in column) {
       oneOf(column.statistic, statistics, "statistic", name);
       const signal = signalOf(column.signal, name, column.statistic === "sum" || column.statistic === "rate");
-      return { kind: "statistic", statistic: column.statistic, signal, window: windowOf(column) };
+      const { statistic, ofOne } = column;
+      if (ofOne !== undefined && statistic !== "std") faults.push(`column ${name}: ofOne is for statistic "std" only`);
+      return { kind: "statistic", statistic, signal, window: windowOf(column), ...(ofOne !== undefined && { ofOne }) };
     }
     if ("lagMinutes" in column) {
       checkMinutes(column.lagMinutes, `lagMinutes of ${name}`, faults);

@@ -53,12 +53,15 @@ export const qualities = ["row", "day"] as const;
 
 /** `windowMinutes` is the set's own where absent. What each kind means stands in docs/features.md. */
 export type ColumnDefinition =
-  | { readonly name: string; readonly calendar: CalendarField }
+  /** Of the window's end, or of so many minutes before it. */
+  | { readonly name: string; readonly calendar: CalendarField; readonly beforeMinutes?: number }
   | {
       readonly name: string;
       readonly signal: string;
       readonly statistic: Statistic;
       readonly windowMinutes?: number;
+      /** Of a std: what it is where there is one value only; else it is missing there. */
+      readonly ofOne?: number;
     }
   /** Mean of the one-minute pane that many minutes before the newest. */
   | { readonly name: string; readonly signal: string; readonly lagMinutes: number }

@@ -1,4 +1,4 @@
-import type { FeatureBatch, LogBatch, LogEvent } from "../../schemas/index.ts";
+import type { LogBatch, LogEvent } from "../../schemas/index.ts";
 import {
   type InputRecord,
   type Output,
@@ -8,19 +8,14 @@ import {
   type TopicName,
 } from "../../streams/index.ts";
 import { parseEvent } from "../parse/index.ts";
-import { HOUR_MINUTES } from "./compile-columns.ts";
-import { type FeatureSet, hasValues } from "./feature-set.ts";
-import { DAY_HOURS, HourStore, KEPT_HOURS } from "./hour-store.ts";
+import type { FeatureSet } from "./feature-set.ts";
 import { Intake } from "./intake.ts";
 import { OpenTraces } from "./open-traces.ts";
-import { addValue } from "./pane-cells.ts";
-import { paneLayout } from "./pane-layout.ts";
-import { PaneStore } from "./pane-store.ts";
-import { RowBuilder, reachMinutes } from "./row-builder.ts";
+import type { PaneStore } from "./pane-store.ts";
+import { MAX_ENTITIES, RowEmitter } from "./row-emitter.ts";
 import { extendHash, hashText, newHash, SeenEvents, tieOf } from "./seen-events.ts";
 import { StageTime } from "./stage-time.ts";
-import { TemplateStore } from "./template-store.ts";
-import { closedBefore, isLate, MINUTE_MS, minuteOf } from "./time.ts";
+import { isLate, MINUTE_MS, minuteOf } from "./time.ts";
 
 export interface FeaturesOptions {
   readonly featureSet: FeatureSet;
@@ -39,12 +34,6 @@ export const DEFAULT_GRACE_MS = 60_000;
 export const MAX_ROWS_PER_BATCH = 512;
 /** Further ahead of its record's clock than this no event is believed. CloudWatch itself takes two hours. */
 const MAX_AHEAD_MS = 2 * 3_600_000;
-/** A longer stretch of minutes without any entity is passed over in one step. */
-const MAX_EMPTY_MINUTES = 240;
-/** Of one partition. */
-const MAX_ENTITIES = 100_000;
-/** Open minutes held at once: grace and the skew between sources. The bridge pauses a shard at 10 minutes' lead. */
-const MAX_OPEN_MINUTES = 240;
 export interface FeaturesProcessor extends Processor<LogBatch> {
   /** Events that were kept although something was wrong with them, by flaw, since this instance was made. */
   readonly flaws: ReadonlyMap<string, number>;
@@ -69,54 +58,32 @@ export function createFeaturesProcessor(options: FeaturesOptions): FeaturesProce
 class Features implements FeaturesProcessor {
   readonly stores;
   readonly flaws = new Map<string, number>();
-  readonly #set: FeatureSet;
   readonly #options: Required<FeaturesOptions>;
   readonly #panes: PaneStore;
   readonly #seen = new SeenEvents("seen");
   readonly #time: StageTime;
   readonly #traces = new OpenTraces();
-  readonly #templates: TemplateStore | null;
-  readonly #hours: HourStore | null;
   readonly #intake: Intake;
-  readonly #rows: RowBuilder;
+  readonly #emitter: RowEmitter;
   readonly #hash = newHash();
-  #ready = false;
 
   constructor(options: FeaturesOptions) {
     this.#options = { graceMs: DEFAULT_GRACE_MS, maxRowsPerBatch: MAX_ROWS_PER_BATCH, ...options };
     const set = options.featureSet;
-    this.#set = set;
-    const layout = paneLayout(set);
-    const keptMinutes = set.hourly ? DAY_HOURS * HOUR_MINUTES : reachMinutes(set) - set.hopMinutes;
-    this.#panes = new PaneStore("panes", layout, {
-      minutes: reachMinutes(set) + MAX_OPEN_MINUTES,
-      entities: MAX_ENTITIES,
-      silenceStepMinutes: set.hourly ? HOUR_MINUTES : 1,
-      keptMinutes,
-    });
-    const sinceOf = (slot: number) => this.#panes.sinceOf(slot);
-    this.#hours = set.hourly ? new HourStore("hours", set.daySignals.length, layout.slotsPerChunk, sinceOf) : null;
-    this.#templates = set.templateSignals.length > 0 ? new TemplateStore("templates", keptMinutes) : null;
     this.#time = new StageTime("time", this.#options.graceMs);
-    this.#intake = new Intake(set, this.#panes, this.#templates);
-    this.#rows = new RowBuilder(set, this.#panes, this.#hours);
-    this.stores = [
-      this.#time,
-      this.#panes,
-      this.#seen,
-      this.#traces.store,
-      ...(this.#templates ? [this.#templates] : []),
-      ...(this.#hours ? [this.#hours] : []),
-    ];
+    this.#emitter = new RowEmitter(set, this.#options);
+    this.#panes = this.#emitter.panes;
+    this.#intake = new Intake(set, this.#panes, this.#emitter.templates);
+    this.stores = [this.#time, this.#seen, this.#traces.store, ...this.#emitter.stores];
   }
 
   process(record: InputRecord<LogBatch>, out: Output): void {
-    this.#getReady();
+    this.#emitter.getReady();
     const { clocks } = this.#time;
     const batch = record.value;
     if (batch.kind === "events") {
       clocks.advance(batch.source, batch.clockMs);
-      this.#emit(clocks.watermarkMs, out);
+      this.#emit(out);
       this.#takeEvents(record, clocks.clockOf(batch.source), out);
     } else {
       out.count("control", 1);
@@ -124,25 +91,17 @@ class Features implements FeaturesProcessor {
       else if (batch.kind === "close") clocks.close(batch.source);
       else clocks.advance(batch.source, batch.clockMs);
       if (batch.kind === "idle") clocks.idle(batch.source);
-      this.#emit(clocks.watermarkMs, out);
+      this.#emit(out);
     }
     this.#time.changed();
   }
 
   reset(): void {
-    this.#ready = false;
+    this.#emitter.reset();
   }
 
   standing() {
     return { clocks: this.#time.clocks.snapshot(), emittedMinute: this.#time.emittedMinute };
-  }
-
-  /** Before the first record: an entity that has only hours left of it after a restore is still known. */
-  #getReady(): void {
-    if (this.#ready) return;
-    this.#ready = true;
-    const slots = this.#panes.entities().map(([, slot]) => slot);
-    this.#hours?.forEachNewest(slots, (slot, hour) => this.#panes.wasThere(slot, hour * HOUR_MINUTES));
   }
 
   #takeEvents(record: InputRecord<LogBatch>, clockMs: number, out: Output): void {
@@ -211,103 +170,10 @@ class Features implements FeaturesProcessor {
     if (slot !== undefined) this.#intake.countRefused(slot, minute);
   }
 
-  /** Emits every hop's window end up to the watermark, then forgets what no later row can see. */
-  #emit(watermarkMs: number, out: Output): void {
-    const { hopMinutes } = this.#set;
-    const reach = reachMinutes(this.#set);
-    const closed = closedBefore(watermarkMs, this.#options.graceMs);
-    if (closed <= this.#time.closedMinute) return;
-    this.#time.closedMinute = closed;
-    const last = closed - (closed % hopMinutes);
-    while (this.#time.emittedMinute < last) {
-      const next = this.#time.emittedMinute + hopMinutes;
-      const seesFrom = this.#panes.nextMinute(next - reach) ?? last;
-      const firstFull = Math.min(last, Math.ceil((seesFrom + 1) / hopMinutes) * hopMinutes);
-      const end = firstFull - next > MAX_EMPTY_MINUTES ? firstFull : next;
-      // Minute by minute: a row sees what was known at its end, however many minutes close at once.
-      this.#close(end);
-      this.#emitEnd(end, out);
-      this.#time.emittedMinute = end;
-    }
-    this.#close(closed);
-    const needed = this.#time.emittedMinute + hopMinutes - reach;
-    const hour = Math.floor(this.#time.emittedMinute / HOUR_MINUTES) - KEPT_HOURS;
-    const freed = this.#panes.evictBelow(needed, this.#hours ? Math.min(needed, hour * HOUR_MINUTES) : needed);
-    for (const slot of freed) this.#templates?.forget(slot);
-    this.#hours?.evictBelow(hour);
-    this.#seen.evictBelow(closed);
-    this.#traces.evictBefore(closed * MINUTE_MS);
-  }
-
-  /** Closes the minutes below; what their lines' templates come to is a value of each of them. */
-  #close(minute: number): void {
-    for (const m of this.#templates ? this.#panes.openBelow(minute) : []) {
-      this.#templates?.close(m, (slot, found) => {
-        const values = this.#panes.openToWrite(m, slot);
-        for (const index of this.#set.templateSignals) {
-          const signal = this.#set.signals[index]!;
-          if (!hasValues(signal) || !("template" in signal)) continue;
-          const value = found[signal.template];
-          const cell = this.#panes.baseOf(slot) + this.#panes.layout.cellAt[index]!;
-          if (!Number.isNaN(value)) addValue(values, cell, value, signal.centre);
-        }
-      });
-    }
-    this.#panes.closeBelow(minute);
-  }
-
-  #emitEnd(end: number, out: Output): void {
-    const { maxRowsPerBatch, partition, topic } = this.#options;
-    this.#rows.atEnd(end);
-    const alive: (readonly [entity: string, slot: number])[] = [];
-    const silent: string[] = [];
-    for (const held of this.#panes.entities()) {
-      const activity = this.#rows.activityOf(held[1]);
-      if (activity === "alive") alive.push(held);
-      else if (activity === "silent") silent.push(held[0]);
-    }
-    const chunks = Math.max(1, Math.ceil(alive.length / maxRowsPerBatch));
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      const part = alive.slice(chunk * maxRowsPerBatch, (chunk + 1) * maxRowsPerBatch);
-      const batch = this.#batch(end, part, chunk, chunks, chunk === 0 ? silent : []);
-      out.send(topic, `${partition}/${end}/${chunk}`, batch, batch.windowEndMs);
-    }
-  }
-
-  #batch(
-    end: number,
-    held: readonly (readonly [entity: string, slot: number])[],
-    chunk: number,
-    chunks: number,
-    silent: string[],
-  ): FeatureBatch {
-    const columns = this.#set.columns.length;
-    const matrix = new Float32Array(held.length * columns);
-    const quality = new Float32Array(held.length);
-    const firstOffset: number[] = [];
-    const lastOffset: number[] = [];
-    for (const [row, [, slot]] of held.entries()) {
-      quality[row] = this.#rows.build(slot, matrix, row * columns);
-      const [first, last] = this.#rows.evidenceOf(slot);
-      firstOffset.push(first);
-      lastOffset.push(last);
-    }
-    return {
-      featureSet: this.#set.name,
-      featureSetHash: this.#set.hash,
-      windowEndMs: end * MINUTE_MS,
-      // Not the input's watermark: later windows end below that by as much as the grace.
-      watermarkMs: end * MINUTE_MS,
-      chunk,
-      chunks,
-      entities: held.map(([entity]) => entity),
-      columns,
-      matrix: Buffer.from(matrix.buffer),
-      quality: Buffer.from(quality.buffer),
-      firstOffset,
-      lastOffset,
-      silent,
-    };
+  #emit(out: Output): void {
+    if (!this.#emitter.emit(this.#time.clocks.watermarkMs, this.#time, out)) return;
+    this.#seen.evictBelow(this.#time.closedMinute);
+    this.#traces.evictBefore(this.#time.closedMinute * MINUTE_MS);
   }
 }
 

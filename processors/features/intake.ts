@@ -52,8 +52,7 @@ export class Intake {
     let why: string | undefined;
     this.#forEachValue(parsed, (signal, value) => {
       if (this.#judge(signal, value) !== "refused") return;
-      const [low, high] = this.#bounds[signal]!.refused;
-      why ??= `${this.#set.signals[signal]!.name} is ${value}: outside of ${low} to ${high} it cannot be true.`;
+      why ??= this.#refusedText(signal, value);
     });
     return why;
   }
@@ -63,14 +62,34 @@ export class Intake {
     const { slot, minute, offset } = place;
     const values = this.#panes.openToWrite(minute, slot);
     const base = this.#panes.baseOf(slot);
-    const own = base + this.#layout.slotFields;
-    const first = values[own + EVENTS]! === 0;
-    if (first || offset < values[own + FIRST_OFFSET]!) values[own + FIRST_OFFSET] = offset;
-    if (first || offset > values[own + LAST_OFFSET]!) values[own + LAST_OFFSET] = offset;
-    values[own + EVENTS]! += 1;
+    this.#countEvent(values, base, offset);
     if (parsed.kind === "metrics") {
       for (const sample of parsed.samples) this.#addSample(values, base, place, parsed.timestampMs, sample);
     } else if (!continues) this.#addLine(values, base, place, parsed);
+  }
+
+  /** Why the sample must not count; the same rule. `values`: by signal, NaN where it has none. */
+  refusalOf(values: Float64Array): string | undefined {
+    if (!this.#mayRefuse) return undefined;
+    for (let signal = 0; signal < values.length; signal++) {
+      if (this.#judge(signal, values[signal]!) === "refused") return this.#refusedText(signal, values[signal]!);
+    }
+    return undefined;
+  }
+
+  /** Counts a sample: of a signal with values its value, of one that counts lines how many there were. */
+  addSample(slot: number, minute: number, offset: number, timestampMs: number, sample: Float64Array): void {
+    const values = this.#panes.openToWrite(minute, slot);
+    const base = this.#panes.baseOf(slot);
+    this.#countEvent(values, base, offset);
+    const { counted, cellAt } = this.#layout;
+    for (let signal = 0; signal < sample.length; signal++) {
+      const value = sample[signal]!;
+      if (value !== value) continue;
+      if (counted[signal]) values[base + cellAt[signal]! + COUNT]! += value;
+      // Values of one entity and time are told apart by themselves: nothing else of them is independent of their order.
+      else this.#addValue(values, base, value, timestampMs, signal, value);
+    }
   }
 
   /** An event that was refused, in the minute of its source's clock. */
@@ -78,10 +97,18 @@ export class Intake {
     this.#panes.openToWrite(minute, slot)[this.#panes.baseOf(slot) + this.#layout.slotFields + REFUSED]! += 1;
   }
 
+  #countEvent(values: Float64Array, base: number, offset: number): void {
+    const own = base + this.#layout.slotFields;
+    const first = values[own + EVENTS]! === 0;
+    if (first || offset < values[own + FIRST_OFFSET]!) values[own + FIRST_OFFSET] = offset;
+    if (first || offset > values[own + LAST_OFFSET]!) values[own + LAST_OFFSET] = offset;
+    values[own + EVENTS]! += 1;
+  }
+
   #addSample(values: Float64Array, base: number, place: EventPlace, timestampMs: number, sample: MetricSample): void {
     const signal = this.#set.metricSignals.get(sample.name);
     if (signal === undefined) return;
-    for (const value of sample.values) this.#addValue(values, base, place, timestampMs, signal, value);
+    for (const value of sample.values) this.#addValue(values, base, place.tie, timestampMs, signal, value);
   }
 
   #addLine(values: Float64Array, base: number, place: EventPlace, line: LogLine): void {
@@ -89,7 +116,7 @@ export class Intake {
       const signal = this.#set.signals[index]!;
       if (hasValues(signal)) {
         const value = valueIn(line, signal);
-        if (value !== undefined) this.#addValue(values, base, place, line.timestampMs, index, value);
+        if (value !== undefined) this.#addValue(values, base, place.tie, line.timestampMs, index, value);
       } else if (countsLine(signal, line.source, signal.field && line.metadata?.[signal.field])) {
         values[base + this.#layout.cellAt[index]! + COUNT]! += 1;
       }
@@ -97,14 +124,7 @@ export class Intake {
     this.#templates?.add(place.minute, place.slot, maskedText(line.message));
   }
 
-  #addValue(
-    values: Float64Array,
-    base: number,
-    place: EventPlace,
-    timestampMs: number,
-    signal: number,
-    value: number,
-  ): void {
+  #addValue(values: Float64Array, base: number, tie: number, timestampMs: number, signal: number, value: number): void {
     const verdict = this.#judge(signal, value);
     if (verdict === "missing" || !(Math.abs(value) <= MAX_MAGNITUDE)) {
       values[base + this.#layout.slotFields + IMPUTED]! += 1;
@@ -112,8 +132,13 @@ export class Intake {
     }
     const cell = base + this.#layout.cellAt[signal]!;
     addValue(values, cell, value, this.#layout.centres[signal]!);
-    if (this.#layout.ordered) addOrdered(values, cell, value, timestampMs, place.tie);
+    if (this.#layout.ordered) addOrdered(values, cell, value, timestampMs, tie);
     if (verdict !== "ok") values[cell + FLAGGED]! += 1;
+  }
+
+  #refusedText(signal: number, value: number): string {
+    const [low, high] = this.#bounds[signal]!.refused;
+    return `${this.#set.signals[signal]!.name} is ${value}: outside of ${low} to ${high} it cannot be true.`;
   }
 
   #judge(signal: number, value: number): Verdict {

@@ -1,4 +1,4 @@
-import { HOUR_MINUTES } from "./compile-columns.ts";
+import { type CompiledColumn, HOUR_MINUTES } from "./compile-columns.ts";
 import type { FeatureSet } from "./feature-set.ts";
 import {
   HOUR_COUNT,
@@ -72,7 +72,7 @@ export class RowBuilder {
     };
     this.#state = state;
     const read = set.plan.flatMap((column, c) => {
-      const place = column.kind === "statistic" ? state.figures.placeOf(column, set.windows[column.window]!) : null;
+      const place = isFigure(column) ? state.figures.placeOf(column, set.windows[column.window]!) : null;
       return place ? [{ ...place, c }] : [];
     });
     this.#figureAt = Int32Array.from(read, ({ at }) => at);
@@ -80,7 +80,9 @@ export class RowBuilder {
     this.#figureColumn = Int32Array.from(read, ({ c }) => c);
     this.#slopes = slopesOf(set);
     this.#columns = set.plan.flatMap((column, c) =>
-      column.kind === "statistic" ? [] : [{ column: c, compute: columnOf(column, state) }],
+      column.kind === "statistic" && (isFigure(column) || column.statistic === "slope")
+        ? []
+        : [{ column: c, compute: columnOf(column, state) }],
     );
     this.#checks = set.plan.flatMap((c) =>
       c.kind === "check" ? [{ signal: c.signal, fails: checkOf(c, state) }] : [],
@@ -240,6 +242,10 @@ function shown(value: number): number {
   const rounded = Math.fround(value);
   return rounded - rounded === 0 ? rounded : Number.NaN;
 }
+
+/** Whether a column is read from the figures as it is. */
+const isFigure = (column: CompiledColumn): column is CompiledColumn & { kind: "statistic" } =>
+  column.kind === "statistic" && column.ofOne === undefined;
 
 function slopesOf(set: FeatureSet): Slopes[] {
   const slopes = set.plan.flatMap((c, column) =>

@@ -3,6 +3,7 @@ import { type FeatureSet, hasValues } from "./feature-set.ts";
 import { DAY_HOURS, type Day, HOUR_COUNT, HOUR_MEAN, HOUR_SIGNAL, type HourStore } from "./hour-store.ts";
 import { ACTIVE, EVENTS, IMPUTED, REFUSED } from "./pane-layout.ts";
 import type { PaneSums } from "./pane-sums.ts";
+import { MINUTE_MS } from "./time.ts";
 import { figureOf, type WindowFigures } from "./window-figures.ts";
 
 /** What the columns of a row are computed from: one entity at one window end. */
@@ -15,6 +16,7 @@ export interface RowState {
   readonly own: readonly Float64Array[];
   end: number;
   slot: number;
+  /** Of the window's end. */
   calendar: readonly number[];
   /** Minutes back to the newest pane with an event. */
   newest: number;
@@ -26,7 +28,9 @@ export interface RowState {
 /** The value of a column, given the row's columns before it. Derived ones are taken from float32-rounded figures. */
 export type Column = (row: Float32Array, at: number) => number;
 
+const COUNT = figureOf("count");
 const MEAN = figureOf("mean");
+const STD = figureOf("std");
 const MIN = figureOf("min");
 const MAX = figureOf("max");
 const GOOD = figureOf("good");
@@ -36,9 +40,12 @@ export function columnOf(column: CompiledColumn, state: RowState): Column {
   const { values } = figures;
   switch (column.kind) {
     case "calendar":
-      return () => state.calendar[column.field]!;
-    case "statistic":
-      throw new TypeError("Statistics are read from the figures, all at once.");
+      return calendarColumn(column, state);
+    case "statistic": {
+      // All others are read from the figures at once.
+      const [count, std] = [COUNT, STD].map((f) => figures.at(column.window, column.signal, f)) as [number, number];
+      return () => (values[count] === 1 ? column.ofOne! : values[std]!);
+    }
     case "lag":
       return () => meanOf(state, column.signal, column.minutes);
     case "changeRate":
@@ -73,6 +80,19 @@ export function columnOf(column: CompiledColumn, state: RowState): Column {
 
 const meanOf = (state: RowState, signal: number, back: number): number =>
   state.means[state.sums.meansAt(state.slot, state.end - 1 - back) + signal]!;
+
+function calendarColumn({ field, before }: CompiledColumn & { kind: "calendar" }, state: RowState): Column {
+  if (before === 0) return () => state.calendar[field]!;
+  let end = Number.NaN;
+  let value = Number.NaN;
+  return () => {
+    if (state.end !== end) {
+      end = state.end;
+      value = state.set.calendar((end - before) * MINUTE_MS)[field]!;
+    }
+    return value;
+  };
+}
 
 function smallestUnitOf(set: FeatureSet, index: number): number {
   const signal = set.signals[index]!;

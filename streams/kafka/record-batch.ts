@@ -121,10 +121,52 @@ function readRecords(
     const timestampMs = baseTimestampMs + cursor.varlong();
     const offset = baseOffset + cursor.varint();
     if (offset >= fromOffset) {
-      const key = cursor.bytes();
-      into.push({ offset, timestampMs: appendTimeMs ?? timestampMs, key, value: cursor.bytes() });
+      const keyLength = cursor.varint();
+      const keyAt = cursor.at;
+      cursor.skip(Math.max(0, keyLength));
+      const valueLength = cursor.varint();
+      into.push(
+        new FetchedRecord(offset, appendTimeMs ?? timestampMs, source, keyAt, keyLength, cursor.at, valueLength),
+      );
     }
     cursor.at = recordEnd;
+  }
+}
+
+/** Its key and value are views made when they are asked for: whoever reads the bytes in place does without them. */
+class FetchedRecord implements RawRecord {
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly bytes: Buffer;
+  readonly keyAt: number;
+  readonly keyLength: number;
+  readonly valueAt: number;
+  readonly valueEnd: number;
+
+  constructor(
+    offset: number,
+    timestampMs: number,
+    bytes: Buffer,
+    keyAt: number,
+    keyLength: number,
+    valueAt: number,
+    valueLength: number,
+  ) {
+    this.offset = offset;
+    this.timestampMs = timestampMs;
+    this.bytes = bytes;
+    this.keyAt = keyAt;
+    this.keyLength = keyLength;
+    this.valueAt = valueAt;
+    this.valueEnd = valueAt + valueLength;
+  }
+
+  get key(): Buffer | null {
+    return this.keyLength < 0 ? null : this.bytes.subarray(this.keyAt, this.keyAt + this.keyLength);
+  }
+
+  get value(): Buffer | null {
+    return this.valueEnd < this.valueAt ? null : this.bytes.subarray(this.valueAt, this.valueEnd);
   }
 }
 
@@ -165,14 +207,6 @@ class Cursor {
       factor *= 128;
     } while (byte & 0x80);
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
-  }
-
-  bytes(): Buffer | null {
-    const length = this.varint();
-    if (length < 0) return null;
-    const start = this.at;
-    this.at += length;
-    return this.#source.subarray(start, this.at);
   }
 }
 

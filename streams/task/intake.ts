@@ -6,7 +6,9 @@ import {
   type EffectProcessor,
   type InputRecord,
   isEffectProcessor,
+  isRawProcessor,
   type Processor,
+  type RawProcessor,
 } from "../processor.ts";
 import type { StageBinding, TaskOptions } from "./binding.ts";
 import { ErrorBudget } from "./error-budget.ts";
@@ -15,6 +17,8 @@ import type { Overlay } from "./overlay.ts";
 /** Records an effect is planned over at once: enough to keep a model server busy, few enough to commit in time. */
 const EFFECT_RECORDS = 64;
 const PLAIN_RECORDS = 500;
+/** Some milliseconds of work. */
+const RAW_RECORDS = 2_000;
 const NOT_FOUND = 404;
 
 /**
@@ -35,12 +39,17 @@ export class Intake {
 
   /** How many records of a batch go in before a commit may come between them. */
   static portion(processor: AnyProcessor): number {
+    if (isRawProcessor(processor)) return RAW_RECORDS;
     return isEffectProcessor(processor) ? EFFECT_RECORDS : PLAIN_RECORDS;
   }
 
   /** Throws only what costs more than a record: `retry` if something outside is missing, `fatal` for faults of ours. */
   async take(raw: readonly RawRecord[], processor: AnyProcessor, overlay: Overlay, signal: AbortSignal): Promise<void> {
     if (isEffectProcessor(processor)) return await this.#takeWithEffect(raw, processor, overlay, signal);
+    if (isRawProcessor(processor)) {
+      this.#takeRaw(raw, processor, overlay);
+      return;
+    }
     for (const each of raw) {
       const record = await this.#decode(each, overlay);
       if (!record) continue;
@@ -86,6 +95,22 @@ export class Intake {
     }
     overlay.accept(records);
     for (const { offset } of records) this.#budget.record(offset);
+  }
+
+  #takeRaw(raw: readonly RawRecord[], processor: RawProcessor, overlay: Overlay): void {
+    overlay.savepoint();
+    try {
+      processor.takeRaw(raw, overlay.output);
+    } catch (error) {
+      if (raw.length === 1) this.#costsRecord(error, raw[0]!, overlay);
+      else {
+        overlay.rollback();
+        for (const each of raw) this.#takeRaw([each], processor, overlay);
+      }
+      return;
+    }
+    overlay.acceptRaw(raw, processor.watermarkMs);
+    for (const { offset } of raw) this.#budget.record(offset);
   }
 
   #costsRecord(error: unknown, record: RawRecord, overlay: Overlay): void {

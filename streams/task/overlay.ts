@@ -1,5 +1,6 @@
 import { WeirError } from "../errors.ts";
 import { type TaskId, taskIdText } from "../names.ts";
+import type { RawRecord } from "../ports.ts";
 import type { AnyProcessor, InputRecord } from "../processor.ts";
 import { noCounters } from "../runnable.ts";
 import type { StageBinding, TaskOptions } from "./binding.ts";
@@ -21,6 +22,7 @@ export class Overlay {
   readonly #codecs: TaskOptions["codecs"];
   readonly #processor: AnyProcessor;
   #expected = 0;
+  #decided = false;
 
   constructor(
     binding: StageBinding,
@@ -40,7 +42,7 @@ export class Overlay {
 
   get isEmpty(): boolean {
     const { records, counters } = this.output;
-    return records.length === 0 && counters.in === this.#committed.in;
+    return !this.#decided && records.length === 0 && counters.in === this.#committed.in;
   }
 
   savepoint(): void {
@@ -73,12 +75,23 @@ export class Overlay {
       const watermarkMs = value === null ? 0 : (this.#binding.watermarkOf?.(value as never) ?? 0);
       if (watermarkMs > this.watermarkMs) this.watermarkMs = watermarkMs;
     }
+    this.#addUp(records.at(-1)?.offset);
+  }
+
+  /** The same for records that count as one event each. */
+  acceptRaw(records: readonly RawRecord[], watermarkMs: number): void {
+    this.#expected += records.length;
+    if (watermarkMs > this.watermarkMs) this.watermarkMs = watermarkMs;
+    this.#addUp(records.at(-1)?.offset);
+  }
+
+  #addUp(offset: number | undefined): void {
     const counted = this.output.counters.in - this.#committed.in;
     if (counted !== this.#expected) {
       throw new WeirError(
         "COUNTERS_DO_NOT_ADD_UP",
         "fatal",
-        `${taskIdText(this.#id)} before offset ${records.at(-1)?.offset}: ${this.#expected} events came in, ${counted} were accounted for.`,
+        `${taskIdText(this.#id)} before offset ${offset}: ${this.#expected} events came in, ${counted} were accounted for.`,
         "This is a fault of the processor: report it.",
       );
     }
@@ -89,12 +102,18 @@ export class Overlay {
     this.#expected++;
   }
 
+  /** A store holds a decision about time: it is to be committed though no record came. */
+  decided(): void {
+    this.#decided = true;
+  }
+
   get #committed() {
     return this.progress?.counters ?? noCounters();
   }
 
   #begin(): void {
     this.#expected = 0;
+    this.#decided = false;
     this.watermarkMs = this.progress?.watermarkMs ?? 0;
     this.output = this.#fresh();
   }

@@ -1,5 +1,6 @@
 import type { TaskId } from "../names.ts";
 import type { FetchResult, PartitionReader } from "../ports.ts";
+import { isRawProcessor } from "../processor.ts";
 import type { StageBinding, TaskOptions } from "./binding.ts";
 import { CommitCycle } from "./commit.ts";
 import { Intake } from "./intake.ts";
@@ -9,6 +10,7 @@ import type { TaskTime } from "./time.ts";
 
 /** Bytes of one fetch; one more is fetched ahead while it is processed, and no further: the broker keeps the rest. */
 const FETCH_BYTES = 1_048_576;
+const MAX_WAIT_MS = 500;
 
 /**
  * The work of a task that owns its partition: fetch, process, commit.
@@ -34,6 +36,8 @@ export class Work {
   /** Behind the last record in the overlay. */
   #next: number;
   #caughtUp = false;
+  /** Since when the end of the input has stood still. */
+  #quietSinceMs = Number.POSITIVE_INFINITY;
 
   constructor(
     binding: StageBinding,
@@ -97,7 +101,8 @@ export class Work {
   }
 
   #fetch(offset: number): Promise<FetchResult> {
-    const result = this.#reader.fetch(this.#binding.input, this.#id.partition, offset, { maxBytes: FETCH_BYTES });
+    const options = { maxBytes: FETCH_BYTES, maxWaitMs: this.#patienceMs() };
+    const result = this.#reader.fetch(this.#binding.input, this.#id.partition, offset, options);
     result.catch(() => undefined); // awaited later; a failure of the turn in between must not be unhandled
     this.#pending = result;
     return result;
@@ -131,7 +136,24 @@ export class Work {
     }
     this.#next = batch.nextOffset;
     this.#caughtUp = this.#next >= batch.endOffset;
+    this.#noticeQuiet(records.length > 0);
     if (this.overlay.isEmpty) this.position = this.#next;
+  }
+
+  /** How long a fetch may wait for records: until silence is to be noticed at the latest. */
+  #patienceMs(): number {
+    const { processor } = this.#ownership;
+    const afterMs = (isRawProcessor(processor) && processor.silence?.afterMs) || MAX_WAIT_MS;
+    return Math.max(1, Math.min(afterMs, MAX_WAIT_MS));
+  }
+
+  #noticeQuiet(moved: boolean): void {
+    const { processor } = this.#ownership;
+    if (!isRawProcessor(processor) || !processor.silence) return;
+    const now = this.#time.nowMs();
+    if (!this.#caughtUp) this.#quietSinceMs = Number.POSITIVE_INFINITY;
+    else if (moved || this.#quietSinceMs === Number.POSITIVE_INFINITY) this.#quietSinceMs = now;
+    if (now - this.#quietSinceMs >= processor.silence.afterMs && processor.silence.decide()) this.overlay.decided();
   }
 
   /** Milliseconds until the next look; Infinity when nothing waits to be committed. */
@@ -140,6 +162,7 @@ export class Work {
     if (dueInMs > 0) return dueInMs;
     await this.#cycle.commit(this.#next);
     this.position = this.#next;
-    return Number.POSITIVE_INFINITY;
+    // What a processor was waiting for may be that very commit.
+    return this.#ownership.processor.poll ? this.#cycle.dueInMs(this.#caughtUp) : Number.POSITIVE_INFINITY;
   }
 }

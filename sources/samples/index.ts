@@ -1,0 +1,1 @@
+export { JsonSampleReader, MAX_SAMPLE_BYTES } from "./json-sample.ts";
