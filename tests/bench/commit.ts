@@ -5,7 +5,7 @@
  * processor, same encoding. Live: a fleet delivers at its own pace, and what the stage writes into its changelog is set
  * against what comes in. Last line: the figures as JSON.
  *
- *   npm run bench -- commit [--minutes N] [--rounds N] [--live SECONDS]
+ *   npm run bench -- commit [--minutes N] [--rounds N, 0: not] [--live SECONDS, 0: not]
  */
 import { randomUUID } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
@@ -209,35 +209,34 @@ async function live({ env, broker, codecs, runDir }: Started) {
   }
 }
 
-const { pairs, megabytes } = await withStack(throughput);
-const seen = await withStack(live);
-const overheads = pairs.map(({ once, plain }) => 100 * (plain / once - 1));
-const lost = pairs.map(({ once, plain }) => 100 * (1 - once / plain));
-console.log(`throughput lost, a pair each: ${lost.map((p) => `${rounded(p)} %`).join(", ")}`);
-console.log(JSON.stringify(seen));
+const measured = Number(values.rounds) > 0 ? await withStack(throughput) : undefined;
+const lost = measured?.pairs.map(({ once, plain }) => 100 * (1 - once / plain));
+if (lost) console.log(`throughput lost, a pair each: ${lost.map((p) => `${rounded(p)} %`).join(", ")}`);
+const seen = Number(values.live) > 0 ? await withStack(live) : undefined;
+const of = (which: "once" | "plain") => measured && Math.round(median(measured.pairs.map((p) => p[which])));
 console.log(
   JSON.stringify({
     bench: "commit",
     figures: {
-      overheadPercent: rounded(median(lost)),
-      changelogBytesPerInputByte: rounded(seen.changelogBytesPerInputByte, 2),
-      changelogWireBytesPerInputByte: rounded(seen.wireRatio, 2),
-      transactionsPerSecond: rounded(seen.transactionsPerSecond),
+      overheadPercent: lost ? rounded(median(lost)) : null,
+      changelogBytesPerInputByte: seen ? rounded(seen.changelogBytesPerInputByte, 2) : null,
+      changelogWireBytesPerInputByte: seen ? rounded(seen.wireRatio, 2) : null,
+      transactionsPerSecond: seen ? rounded(seen.transactionsPerSecond) : null,
     },
     conditions: {
       overhead: "throughput lost against at least once, median of the pairs; same process, warm, in turns",
-      longerPercent: rounded(median(overheads)),
       atLeastOnce:
         "same stage; idempotent producer, acks all, no transactions, no progress record, offset committed behind each send; its batches are checksummed twice",
-      eventsPerSecond: {
-        exactlyOnce: Math.round(median(pairs.map((p) => p.once))),
-        atLeastOnce: Math.round(median(pairs.map((p) => p.plain))),
-      },
-      log: `${rounded(megabytes, 0)} MB, ${values.minutes} minutes of ${INSTANCES} instances, ${LINES_PER_ROW} lines and a metric document each`,
-      rounds: pairs.length,
+      eventsPerSecond: { exactlyOnce: of("once"), atLeastOnce: of("plain") },
+      log: measured
+        ? `${rounded(measured.megabytes, 0)} MB, ${values.minutes} minutes of ${INSTANCES} instances, ${LINES_PER_ROW} lines and a metric document each`
+        : null,
+      rounds: measured?.pairs.length ?? 0,
       commitIntervalMs: COMMIT_INTERVAL_MS,
       partitions: PARTITIONS,
-      live: `${rounded(seen.tookSeconds, 0)} s of ${INSTANCES} instances, each a delivery every five seconds, ${Math.round(seen.inBytesPerSecond / 1_000)} KB/s; two shards polled every ${POLL_MS} ms`,
+      live: seen
+        ? `${rounded(seen.tookSeconds, 0)} s of ${INSTANCES} instances, each a delivery every five seconds, ${Math.round(seen.inBytesPerSecond / 1_000)} KB/s; two shards polled every ${POLL_MS} ms`
+        : null,
       bytes: "keys and values before compression; wire: as they lie in the broker's logs, headers and markers included",
       broker: "one, on the same machine",
       node: process.version,

@@ -4,7 +4,7 @@
  * are enough of them. Then end to end in real time: a live fleet in shards of this process, the bridge polling them, the
  * features stage, and a reader; from a window's end to its rows, grace included. Last line: the figures as JSON.
  *
- *   npm run bench -- latency [--minutes N] [--speed N] [--real MINUTES]
+ *   npm run bench -- latency [--minutes N, 0: not] [--speed N] [--real MINUTES, 0: not]
  */
 import { loadavg } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -143,8 +143,8 @@ async function endToEnd({ broker, codecs, env, seen }: Bench): Promise<number[]>
     .map((r) => (wallAtZero + r.atMs - r.windowEndMs) / 1_000);
 }
 
-const latencies = await withFeatures(rowLatencies);
-const at = (share: number) => Math.round(percentile(latencies, share));
+const latencies = Number(values.minutes) > 0 ? await withFeatures(rowLatencies) : [];
+const at = (share: number) => (latencies.length > 0 ? Math.round(percentile(latencies, share)) : null);
 console.log(`${latencies.length} batches, ms: median ${at(0.5)}, 95 % ${at(0.95)}, 99 % ${at(0.99)}, worst ${at(1)}`);
 const seconds = Number(values.real) > 0 ? await withFeatures(endToEnd) : [];
 if (seconds.length > 0) {
