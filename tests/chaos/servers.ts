@@ -3,7 +3,7 @@ import { mkdirSync, openSync } from "node:fs";
 import path from "node:path";
 import { Kafka, logLevel } from "kafkajs";
 import { kafkaCommand, newClusterId } from "../../local/components/kafka.ts";
-import { freePorts } from "../../local/net.ts";
+import { accepts, freePorts } from "../../local/net.ts";
 import { identify, isRunning, killGroupsAtExit, type ProcessIdentity } from "../../local/processes.ts";
 import { until } from "../support/kafka.ts";
 import { remember } from "./supervised.ts";
@@ -92,9 +92,15 @@ export class Cluster {
     await until("the brokers are up and in sync", () => this.#isWhole(), 120_000);
   }
 
+  /** Each node is asked itself: the others learn of a death late. */
   async #isWhole(): Promise<boolean> {
+    for (const port of this.ports) if (!(await accepts(port)) || !(await this.#isWholeTo(port))) return false;
+    return true;
+  }
+
+  async #isWholeTo(port: number): Promise<boolean> {
     const admin = new Kafka({
-      brokers: this.bootstrap,
+      brokers: [`127.0.0.1:${port}`],
       connectionTimeout: 2_000,
       requestTimeout: 5_000,
       retry: { retries: 0 },
