@@ -38,7 +38,7 @@ export async function disturb(
     while (open > 0 && performance.now() < beganAt + limitMs) {
       const fault = deck.next((f) => laneOf(f) === lane);
       if (!fault) {
-        // Another lane may draw one for this lane instead of one that was not met.
+        // Its next one may come up when others have struck.
         await new Promise((resolve) => setTimeout(resolve, 50));
         continue;
       }
