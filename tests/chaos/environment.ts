@@ -87,11 +87,14 @@ export async function startServers(dir: string, seed: number): Promise<Servers> 
   cpSync(trained, models.modelRepository, { recursive: true });
   const client = kinesisClient({ region: kinesis.region, endpoint: kinesis.endpoint, credentials: kinesis });
   const objects = new S3Client({ region: s3.region, endpoint: s3.endpoint, forcePathStyle: true, credentials: s3 });
-  const pidOf = (name: ComponentName) => stack.status().find((s) => s.name === name)!.pid;
+  const server = (name: Outside, sweep?: () => void) => {
+    const { pid, logFile } = stack.status().find((s) => s.name === name)!;
+    return new Server(name, pid, logFile, sweep);
+  };
   const killable = {
-    registry: new Server("registry", pidOf("registry")),
-    s3: new Server("s3", pidOf("s3")),
-    triton: new Server("triton", pidOf("triton"), () => triton.sweep!(path.join(runDir, "triton"))),
+    registry: server("registry"),
+    s3: server("s3"),
+    triton: server("triton", () => triton.sweep!(path.join(runDir, "triton"))),
   };
   return {
     dir,

@@ -15,11 +15,11 @@ export class Server {
   readonly #respawn: () => ChildProcess;
   readonly #sweep: () => void;
 
-  constructor(name: string, pid: number, sweep: () => void = () => undefined) {
+  constructor(name: string, pid: number, logFile: string, sweep: () => void = () => undefined) {
     this.name = name;
     this.#identity = identify(pid)!;
     killGroupsAtExit(pid);
-    this.#respawn = remember(pid);
+    this.#respawn = remember(pid, logFile);
     this.#sweep = sweep;
   }
 
@@ -69,10 +69,11 @@ export class Cluster {
         const dataDir = path.join(dir, `kafka-${node.id}`);
         mkdirSync(dataDir, { recursive: true });
         const { command, args } = await kafkaCommand({ cacheDir, dataDir, node, nodes, clusterId });
-        const log = openSync(path.join(dir, `kafka-${node.id}.log`), "a");
+        const logFile = path.join(dir, `kafka-${node.id}.log`);
+        const log = openSync(logFile, "a");
         const child = spawn(command, args, { cwd: dataDir, detached: true, stdio: ["ignore", log, log] });
         child.unref();
-        return new Server(`kafka-${node.id}`, child.pid!);
+        return new Server(`kafka-${node.id}`, child.pid!, logFile);
       }),
     );
     const cluster = new Cluster(
