@@ -105,6 +105,12 @@ export interface KafkaCluster {
 /** Of connections and look-ups: short, many pauses. kafkajs's own first one is 300 ms, and each is twice the last. */
 const retry = { initialRetryTime: 5, multiplier: 1.3, factor: 0.2, maxRetryTime: 100, retries: 40 };
 
+/**
+ * Longer than a transaction lives (10 s) and than a group shares anew: an answer that comes later is of no use to whoever
+ * waits, and until then a lost one looks like a slow one.
+ */
+export const REQUEST_TIMEOUT_MS = 12_000;
+
 export interface Connection extends Security {
   /** host:port */
   readonly brokers: readonly string[];
@@ -129,7 +135,7 @@ export class KafkaClient {
       ...securityOf(security),
       retry,
       connectionTimeout: 5_000,
-      requestTimeout: 30_000,
+      requestTimeout: REQUEST_TIMEOUT_MS,
       logLevel: logLevel.NOTHING,
     } as KafkaConfig);
     const inside = this.kafka as unknown as Record<symbol, never>;

@@ -38,7 +38,6 @@ export const produceRequest = (
     encode: async () => framable(encodeProduce(transactionalId, batches, HEADROOM)),
   },
   response: { decode: async (raw) => decodeProduced(raw), parse: async (decoded) => decoded },
-  requestTimeout: TIMEOUT_MS + 5_000,
   logResponseError: false,
 });
 

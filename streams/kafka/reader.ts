@@ -1,7 +1,7 @@
 import { WeirError } from "../errors.ts";
 import type { TopicName } from "../names.ts";
 import type { FetchResult, Isolation, PartitionReader } from "../ports.ts";
-import { encoder, type KafkaClient, type KafkaCluster, type KafkaRequest } from "./kafkajs.ts";
+import { encoder, type KafkaClient, type KafkaCluster, type KafkaRequest, REQUEST_TIMEOUT_MS } from "./kafkajs.ts";
 import { brokerError } from "./outcome.ts";
 import { type AbortedTransaction, decodeBatches, readInt64 } from "./record-batch.ts";
 
@@ -150,7 +150,7 @@ function fetchRequest(
           .writeString(""),
     },
     response: { decode: async (raw) => decodeAnswer(raw), parse: async (decoded) => decoded },
-    requestTimeout: maxWaitMs + 30_000,
+    requestTimeout: maxWaitMs + REQUEST_TIMEOUT_MS,
     logResponseError: false,
   };
 }

@@ -19,11 +19,15 @@ const laneOf = (fault: Fault): string => {
 };
 const lanes: readonly string[] = [...members, "network", "world"];
 
-/** Lets `count` faults strike; only what was met counts, and what was not is made up for by another of its kind. */
+/**
+ * Lets `count` faults strike, or as many as begin within `limitMs`; only what was met counts, and what was not is made
+ * up for by another of its kind.
+ */
 export async function disturb(
   world: World,
   seed: number,
   count: number,
+  limitMs: number,
   say: (line: string, struck?: Struck) => void,
 ): Promise<readonly Struck[]> {
   const deck = new Deck(seed, count);
@@ -31,10 +35,10 @@ export async function disturb(
   const beganAt = performance.now();
   let open = count;
   const runLane = async (lane: string, random: () => number) => {
-    while (open > 0) {
+    while (open > 0 && performance.now() < beganAt + limitMs) {
       const fault = deck.next((f) => laneOf(f) === lane);
       if (!fault) {
-        // Another lane may draw one for this lane instead of one that was not met.
+        // Its next one may come up when others have struck.
         await new Promise((resolve) => setTimeout(resolve, 50));
         continue;
       }

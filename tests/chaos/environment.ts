@@ -38,6 +38,7 @@ const MINUTES = 4 * 1_440;
 const INSTANCES = 8;
 /** As many as a member is scaled to. */
 const PARTITIONS = 3;
+const INIT_ATTEMPTS = 5;
 
 export type FleetScenario = Scenario & { readonly plan: FleetPlan };
 
@@ -86,11 +87,14 @@ export async function startServers(dir: string, seed: number): Promise<Servers> 
   cpSync(trained, models.modelRepository, { recursive: true });
   const client = kinesisClient({ region: kinesis.region, endpoint: kinesis.endpoint, credentials: kinesis });
   const objects = new S3Client({ region: s3.region, endpoint: s3.endpoint, forcePathStyle: true, credentials: s3 });
-  const pidOf = (name: ComponentName) => stack.status().find((s) => s.name === name)!.pid;
+  const server = (name: Outside, sweep?: () => void) => {
+    const { pid, logFile } = stack.status().find((s) => s.name === name)!;
+    return new Server(name, pid, logFile, sweep);
+  };
   const killable = {
-    registry: new Server("registry", pidOf("registry")),
-    s3: new Server("s3", pidOf("s3")),
-    triton: new Server("triton", pidOf("triton"), () => triton.sweep!(path.join(runDir, "triton"))),
+    registry: server("registry"),
+    s3: server("s3"),
+    triton: server("triton", () => triton.sweep!(path.join(runDir, "triton"))),
   };
   return {
     dir,
@@ -151,16 +155,20 @@ export async function startEnvironment(servers: Servers, name: string, brokers: 
   }
 }
 
+/** `weir init`, which may be repeated: new topics of a broker on a busy machine find their leaders late. */
 async function initialised(variables: Readonly<Record<string, string>>): Promise<void> {
-  const init = spawn(process.execPath, [`${root}main.ts`, "init"], {
-    cwd: root,
-    env: { ...process.env, ...variables },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let said = "";
-  init.stderr.on("data", (bytes) => {
-    said += bytes;
-  });
-  const code = await new Promise((resolve) => init.once("close", resolve));
-  if (code !== 0) throw new Error(`weir init ended with ${code}: ${said}`);
+  for (let attempt = 1; ; attempt++) {
+    const init = spawn(process.execPath, ["--disable-warning=TimeoutNegativeWarning", `${root}main.ts`, "init"], {
+      cwd: root,
+      env: { ...process.env, ...variables },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    init.stderr.on("data", (bytes) => {
+      said += bytes;
+    });
+    const code = await new Promise((resolve) => init.once("close", resolve));
+    if (code === 0) return;
+    if (attempt === INIT_ATTEMPTS) throw new Error(`weir init ended with ${code}: ${said}`);
+  }
 }

@@ -16,6 +16,8 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly brokers: 1 | 3;
   readonly groups: boolean;
+  /** No fault begins later than so long after the first; the run then has fewer. */
+  readonly limitMs: number;
   /** Of everything that the run leaves. */
   readonly dir: string;
   readonly say: (line: string) => void;
@@ -71,7 +73,7 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
 
 async function disturbed(
   servers: Servers,
-  { faults, seed, brokers, groups, dir, say }: ChaosOptions,
+  { faults, seed, brokers, groups, limitMs, dir, say }: ChaosOptions,
   verdict: Verdict,
 ) {
   say(`starting ${brokers} broker(s)`);
@@ -86,7 +88,7 @@ async function disturbed(
     let struck: readonly Struck[];
     let rounds: number;
     try {
-      struck = await disturb(world, seed, faults, told);
+      struck = await disturb(world, seed, faults, limitMs, told);
       await world.endOfInput();
       rounds = env.writer.state.rounds;
       say(`${rounds} rounds are written; waiting for the last of them to pass every stage`);

@@ -57,16 +57,19 @@ export type Kind = Fault["kind"];
 
 /** In a hundred faults. At least half stand at named points. */
 const shares: Readonly<Record<Kind, number>> = {
-  point: 58,
+  point: 59,
   kill: 20,
   reply: 10,
   reshard: 4,
-  broker: 2,
+  broker: 1,
   outage: 3,
   scale: 2,
   zombie: 1,
 };
 export const kinds = Object.keys(shares) as Kind[];
+
+/** A swallowed one costs its task twelve seconds, in which it meets no other fault. */
+const replyFaults: readonly ReplyFault[] = ["cut", "cut", "delay", "delay", "swallow"];
 
 /** mulberry32: public domain, by Tommy Ettinger. */
 export function randomFrom(seed: number): () => number {
@@ -120,7 +123,7 @@ export function draw(seed: number, count: number, only: readonly Kind[] = kinds)
         return {
           kind,
           api: pick(Object.keys(apiKeys) as ApiName[]),
-          fault: pick(["cut", "swallow", "delay"] as const),
+          fault: pick(replyFaults),
           delayMs: 200 + Math.floor(random() * 1_500),
         };
       case "broker":
@@ -145,6 +148,9 @@ function pointFault(point: { member: Member; stage: string; step: string }, rand
   return { kind: "point", ...point, passes: rare ? 1 : 1 + Math.floor(random() * 3) };
 }
 
+/** So many faults stand open at a time: without a bound, kinds that strike at once would all come first. */
+const AHEAD = 24;
+
 /** All that a run may meet: the faults of its seed, then as many more of the kinds that were not met as are asked for. */
 export class Deck {
   readonly #seed: number;
@@ -156,9 +162,9 @@ export class Deck {
     this.#left = draw(seed, count, only);
   }
 
-  /** The next fault that `fits`; undefined if none is left that does. */
+  /** The next fault that `fits`, not far ahead of the others; undefined if there is none. */
   next(fits: (fault: Fault) => boolean): Fault | undefined {
-    const at = this.#left.findIndex(fits);
+    const at = this.#left.slice(0, AHEAD).findIndex(fits);
     return at < 0 ? undefined : this.#left.splice(at, 1)[0];
   }
 

@@ -3,7 +3,7 @@ import { mkdirSync, openSync } from "node:fs";
 import path from "node:path";
 import { Kafka, logLevel } from "kafkajs";
 import { kafkaCommand, newClusterId } from "../../local/components/kafka.ts";
-import { freePorts } from "../../local/net.ts";
+import { accepts, freePorts } from "../../local/net.ts";
 import { identify, isRunning, killGroupsAtExit, type ProcessIdentity } from "../../local/processes.ts";
 import { until } from "../support/kafka.ts";
 import { remember } from "./supervised.ts";
@@ -15,11 +15,11 @@ export class Server {
   readonly #respawn: () => ChildProcess;
   readonly #sweep: () => void;
 
-  constructor(name: string, pid: number, sweep: () => void = () => undefined) {
+  constructor(name: string, pid: number, logFile: string, sweep: () => void = () => undefined) {
     this.name = name;
     this.#identity = identify(pid)!;
     killGroupsAtExit(pid);
-    this.#respawn = remember(pid);
+    this.#respawn = remember(pid, logFile);
     this.#sweep = sweep;
   }
 
@@ -69,10 +69,11 @@ export class Cluster {
         const dataDir = path.join(dir, `kafka-${node.id}`);
         mkdirSync(dataDir, { recursive: true });
         const { command, args } = await kafkaCommand({ cacheDir, dataDir, node, nodes, clusterId });
-        const log = openSync(path.join(dir, `kafka-${node.id}.log`), "a");
+        const logFile = path.join(dir, `kafka-${node.id}.log`);
+        const log = openSync(logFile, "a");
         const child = spawn(command, args, { cwd: dataDir, detached: true, stdio: ["ignore", log, log] });
         child.unref();
-        return new Server(`kafka-${node.id}`, child.pid!);
+        return new Server(`kafka-${node.id}`, child.pid!, logFile);
       }),
     );
     const cluster = new Cluster(
@@ -92,9 +93,15 @@ export class Cluster {
     await until("the brokers are up and in sync", () => this.#isWhole(), 120_000);
   }
 
+  /** Each node is asked itself: the others learn of a death late. */
   async #isWhole(): Promise<boolean> {
+    for (const port of this.ports) if (!(await accepts(port)) || !(await this.#isWholeTo(port))) return false;
+    return true;
+  }
+
+  async #isWholeTo(port: number): Promise<boolean> {
     const admin = new Kafka({
-      brokers: this.bootstrap,
+      brokers: [`127.0.0.1:${port}`],
       connectionTimeout: 2_000,
       requestTimeout: 5_000,
       retry: { retries: 0 },

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { appendFileSync, readFileSync, readlinkSync } from "node:fs";
+import { appendFileSync, closeSync, openSync, readFileSync, readlinkSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { identify, isRunning } from "../../local/processes.ts";
 
@@ -185,12 +185,17 @@ function childrenOf(pid: number): number[] {
 }
 
 /** Starts a process that was killed anew, as it was: the same command, environment and folder, so the same ports. */
-export function remember(pid: number): () => ChildProcess {
+export function remember(pid: number, logFile: string): () => ChildProcess {
   const split = (file: string) => readFileSync(`/proc/${pid}/${file}`, "utf8").split("\0").slice(0, -1);
   const [command, ...args] = split("cmdline");
   const env = Object.fromEntries(
     split("environ").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
   );
   const cwd = readlinkSync(`/proc/${pid}/cwd`);
-  return () => spawn(command!, args, { env, cwd, stdio: "ignore", detached: true });
+  return () => {
+    const log = openSync(logFile, "a");
+    const child = spawn(command!, args, { env, cwd, stdio: ["ignore", log, log], detached: true });
+    closeSync(log);
+    return child;
+  };
 }
