@@ -186,10 +186,12 @@ export class RowBuilder {
       const slot = slotOf[r]!;
       let expected = 0;
       let good = 0;
-      for (const signal of this.#panes.signalsOf(chunk * slots + slot)) {
+      const sent = this.#panes.signalsOf(chunk * slots + slot);
+      for (let i = 0; i < sent.length; i++) {
+        const signal = sent[i]!;
         if (this.#isMetric[signal] === 0) continue;
         expected += set.windowMinutes;
-        if (this.#failed[signal]!.some((failed) => failed[r] === 1)) continue;
+        if (this.#checks.length > 0 && this.#failed[signal]!.some((failed) => failed[r] === 1)) continue;
         good += figures.values[figures.at(this.#mainWindow, signal, GOOD) + slot]!;
       }
       const events = mine[OWN_EVENTS * slots + slot]!;

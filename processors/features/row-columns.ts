@@ -47,7 +47,10 @@ export function columnOf(column: CompiledColumn, at: number, state: RowState, fa
   };
   switch (column.kind) {
     case "calendar":
-      return (target) => put(target, () => state.calendar[column.field]!);
+      return (target) => {
+        const value = shown(state.calendar[column.field]!);
+        for (let r = 0; r < state.count; r++) target[state.rowAt[r]! + at] = value;
+      };
     case "statistic":
       throw new TypeError("Statistics are read from the figures, all at once.");
     case "lag":

@@ -32,6 +32,13 @@ export const secondsOf = (work: () => void): number => {
   work();
   return (performance.now() - startedAt) / 1_000;
 };
+/** Of the whole process, all of its threads: what others do on the machine is in it only as far as it slows this down. */
+export function cpuSecondsOf(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e6;
+}
 export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 export const nameOf = (i: number): string => `i-${i.toString(16).padStart(8, "0")}`;
 
@@ -128,6 +135,8 @@ export class Fleet {
 /** The stage without its records and its parser: what counting values and making rows cost by themselves. */
 export class BareStage {
   readonly panes: PaneStore;
+  /** Entities of the rows made last, in their order. */
+  alive: string[] = [];
   readonly #set: FeatureSet;
   readonly #seen = new SeenEvents("seen");
   readonly #intake: Intake;
@@ -149,6 +158,35 @@ export class BareStage {
     this.#intake.add({ slot, minute, offset, tie: tieOf(this.#hash) }, parsed, false);
   }
 
+  /** Values in columns, of an event that is known to be new. */
+  addValues(
+    entity: string,
+    minute: number,
+    offset: number,
+    signals: Int32Array,
+    of: Float64Array,
+    count: number,
+  ): void {
+    const slot = this.panes.slotOf(entity) ?? this.panes.takeSlot(entity, minute - 1)!;
+    this.#intake.addValues({ slot, minute, offset, tie: 0 }, minute * 60_000, signals, of, count);
+  }
+
+  /** The same, unless the event was there before; it can be taken back, as a record of the stage can. */
+  addUnseen(
+    entity: string,
+    minute: number,
+    id: string,
+    offset: number,
+    signals: Int32Array,
+    of: Float64Array,
+    count: number,
+  ): void {
+    this.panes.savepoint();
+    this.#seen.savepoint();
+    if (!this.#seen.add(minute, extendHash(hashText(entity), id, this.#hash))) return;
+    this.addValues(entity, minute, offset, signals, of, count);
+  }
+
   commit(): void {
     for (const store of [this.panes, this.#seen]) {
       store.flush(() => {});
@@ -161,7 +199,12 @@ export class BareStage {
     this.panes.closeBelow(minute + 1);
     this.#rows.atEnd(minute + 1);
     const slots: number[] = [];
-    for (const [, slot] of this.panes.entities()) if (this.#rows.activityOf(slot) === "alive") slots.push(slot);
+    this.alive = [];
+    for (const [entity, slot] of this.panes.entities()) {
+      if (this.#rows.activityOf(slot) !== "alive") continue;
+      this.alive.push(entity);
+      slots.push(slot);
+    }
     this.#rows.build(slots, matrix, this.#quality);
     this.panes.evictBelow(minute + 2 - reachMinutes(this.#set), minute + 2 - reachMinutes(this.#set));
     this.#seen.evictBelow(minute + 1);
