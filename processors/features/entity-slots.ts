@@ -85,9 +85,9 @@ export class EntitySlots {
   noteSignals(chunk: PaneChunk, words: Words): void {
     const { slotsPerChunk, headerWords } = this.#layout;
     const first = chunk.index * slotsPerChunk;
-    const before = Array.from({ length: slotsPerChunk }, (_, i) => this.#closedAt[first + i]);
+    const before = this.#closedAt.slice(first, first + slotsPerChunk);
     this.#undo.add(() => {
-      for (const [i, minute] of before.entries()) this.#closedAt[first + i] = minute;
+      for (let i = 0; i < slotsPerChunk; i++) this.#closedAt[first + i] = before[i];
     });
     for (let i = 0; i < slotsPerChunk; i++) {
       const at = placeOf(words, i);

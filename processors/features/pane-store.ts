@@ -50,7 +50,7 @@ export class PaneStore implements StateStore {
   constructor(name: string, layout: PaneLayout, limits: PaneStoreLimits) {
     this.name = storeName(name);
     this.layout = layout;
-    this.#values = new ValueLogs(layout.slot);
+    this.#values = new ValueLogs(layout);
     this.#minutes = new PaneMinutes(layout, limits.minutes, this.#undo);
     this.#entities = new EntitySlots(layout, limits, this.#undo);
   }

@@ -1,4 +1,5 @@
-import type { PaneChunk } from "./pane-chunk.ts";
+import { isUsed, type PaneChunk } from "./pane-chunk.ts";
+import type { PaneLayout } from "./pane-layout.ts";
 
 /** What slots held before they were first written to. Its memory is kept for the next time. */
 export class ValueLog {
@@ -13,7 +14,8 @@ export class ValueLog {
     this.old = new Float64Array(stride * 64);
   }
 
-  add(chunk: PaneChunk, slotInChunk: number): void {
+  /** `empty`: the slot holds nothing yet, as most do when a minute's first event comes. */
+  add(chunk: PaneChunk, slotInChunk: number, empty: boolean): void {
     const at = this.chunks.length * this.#stride;
     if (at === this.old.length) {
       const larger = new Float64Array(this.old.length * 2);
@@ -22,6 +24,10 @@ export class ValueLog {
     }
     this.chunks.push(chunk);
     this.slots.push(slotInChunk);
+    if (empty) {
+      this.old.fill(0, at, at + this.#stride);
+      return;
+    }
     const from = slotInChunk * this.#stride;
     for (let i = 0; i < this.#stride; i++) this.old[at + i] = chunk.open![from + i]!;
   }
@@ -48,22 +54,25 @@ export class ValueLog {
 export class ValueLogs {
   #epoch = 1;
   #flushedEpoch = 1;
+  readonly #layout: PaneLayout;
   readonly #record: ValueLog;
   #changed: ValueLog;
   #flushed: ValueLog;
 
-  constructor(stride: number) {
-    this.#record = new ValueLog(stride);
-    this.#changed = new ValueLog(stride);
-    this.#flushed = new ValueLog(stride);
+  constructor(layout: PaneLayout) {
+    this.#layout = layout;
+    this.#record = new ValueLog(layout.slot);
+    this.#changed = new ValueLog(layout.slot);
+    this.#flushed = new ValueLog(layout.slot);
   }
 
   /** Before a slot is written to. False: this record has touched it already. */
   touch(chunk: PaneChunk, slotInChunk: number): boolean {
     const stamp = chunk.stamps[slotInChunk]!;
     if (stamp === this.#epoch) return false;
-    this.#record.add(chunk, slotInChunk);
-    if (stamp < this.#flushedEpoch) this.#changed.add(chunk, slotInChunk);
+    const empty = !isUsed(this.#layout, chunk.open!, slotInChunk * this.#layout.slot);
+    this.#record.add(chunk, slotInChunk, empty);
+    if (stamp < this.#flushedEpoch) this.#changed.add(chunk, slotInChunk, empty);
     chunk.stamps[slotInChunk] = this.#epoch;
     return true;
   }
