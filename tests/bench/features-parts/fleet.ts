@@ -27,11 +27,6 @@ const texts = ["GET /api/items/{n} took {n} ms", "user {n} logged in", "cache mi
 const levels = ["info", "info", "info", "warn", "error"];
 const random = randomOf(1);
 
-export const secondsOf = (work: () => void): number => {
-  const startedAt = performance.now();
-  work();
-  return (performance.now() - startedAt) / 1_000;
-};
 /** Of the whole process, all of its threads: what others do on the machine is in it only as far as it slows this down. */
 export function cpuSecondsOf(work: () => void): number {
   const before = process.cpuUsage();
@@ -69,6 +64,8 @@ export class Fleet {
   readonly processor: FeaturesProcessor;
   /** Of what came in (texts, ids, times), of what went to the changelog (keys and values), and of both stages' work. */
   readonly sum = { rows: 0, events: 0, inBytes: 0, logBytes: 0, closeSeconds: 0 };
+  /** Of the last minute. */
+  rows = 0;
   readonly #instances: number;
   readonly #lines: number;
   readonly #commits: number;
@@ -97,8 +94,10 @@ export class Fleet {
         if ((i + 1) % Math.ceil(this.#instances / this.#commits) === 0) this.#commit();
       }
       const tick = this.#wrap({ kind: "tick", clockMs: (this.#minute + 2) * 60_000, entity: "", events: [] });
-      this.sum.closeSeconds += secondsOf(() => this.processor.process(tick, this.#output));
-      for (const { value } of this.#output.sent.splice(0)) this.sum.rows += (value as FeatureBatch).entities.length;
+      this.sum.closeSeconds += cpuSecondsOf(() => this.processor.process(tick, this.#output));
+      this.rows = 0;
+      for (const { value } of this.#output.sent.splice(0)) this.rows += (value as FeatureBatch).entities.length;
+      this.sum.rows += this.rows;
       this.#commit();
     }
   }
