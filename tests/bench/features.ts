@@ -61,7 +61,8 @@ const variants = {
 const taken = new Map(Object.keys(variants).map((name) => [name, [] as number[]]));
 for (let round = 0; round < WINDOW_ROUNDS; round++) {
   for (const [name, variant] of Object.entries(variants)) {
-    const { intake, rows } = costs(compileFeatureSet({ ...core, ...variant }), 240, false);
+    const set = compileFeatureSet({ ...core, ...variant });
+    const { intake, rows } = costs(set, Math.max(60, set.windowMinutes), false);
     taken.get(name)!.push((intake + rows) * 1e6);
   }
 }
