@@ -1,21 +1,22 @@
 /**
  * What features cost on one core, in process: values counted into core-37's panes, rows of wide made of them, whether a
  * longer window costs more, changelog traffic, memory an entity, and the same rolling windows by pandas and Polars.
- * Last line: the figures as JSON. `-- features 1500 15000 150000` names the sizes of the growth table.
+ * Last line: the figures as JSON. `-- features 1500 15000` names the sizes of the growth table, `-- features growth
+ * 150000` makes that table alone.
  */
 import { loadavg } from "node:os";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { compileFeatureSet, type FeatureSet, loadFeatureSet, readFeatureSet } from "../../processors/features/index.ts";
 import { parseEvent } from "../../processors/parse/index.ts";
 import { BareStage, cpuSecondsOf, Fleet, median, metrics, minuteOfEvents, START } from "./features-parts/fleet.ts";
+import { bytesPerEntity } from "./features-parts/growth.ts";
 import { compareRolling } from "./features-parts/rolling.ts";
 
 const ROUNDS = 3;
 const WINDOW_ROUNDS = 5;
-/** No partition follows more than 100,000 entities. */
-const MAX_INSTANCES_PER_PARTITION = 75_000;
-const sizes = process.argv.length > 2 ? process.argv.slice(2).map(Number) : [1_500, 15_000];
+const args = process.argv.slice(2);
+const growthOnly = args[0] === "growth";
+const named = args.slice(growthOnly ? 1 : 0).map(Number);
+const sizes = named.length > 0 ? named : [1_500, 15_000];
 const wide = loadFeatureSet("wide");
 const core = readFeatureSet("core-37");
 const round = (value: number) => Math.round(value).toLocaleString("en");
@@ -46,6 +47,22 @@ function costs(set: FeatureSet, minutes: number, parse: boolean): { intake: numb
   return { intake: sum.intake / sum.values, rows: sum.rows / sum.values };
 }
 const medianOf = (work: () => number): number => median(Array.from({ length: ROUNDS }, work));
+
+const growth = sizes.map((instances) => ({ instances, bytes: Math.round(bytesPerEntity(instances)) }));
+console.log(`memory an entity of wide: ${growth.map((g) => `${g.bytes} B at ${round(g.instances)}`).join(", ")}`);
+const memory =
+  "heap and array buffers after a collection, 64 minutes; 24 further hours of hourly panes added by their size; few templates an entity";
+const load = () => loadavg().map((v) => Math.round(v * 100) / 100);
+const growthFigures = {
+  bytesPerEntityWide: Math.max(...growth.map((g) => g.bytes)),
+  bytesPerEntityByInstances: Object.fromEntries(growth.map((g) => [g.instances, g.bytes])),
+};
+if (growthOnly) {
+  console.log(
+    JSON.stringify({ bench: "features", figures: growthFigures, conditions: { memory, loadAverage: load() } }),
+  );
+  process.exit();
+}
 
 const samplesPerSecond = 1 / medianOf(() => costs(loadFeatureSet("core-37"), 60, false).intake);
 const samplesPerSecondParsed = 1 / medianOf(() => costs(loadFeatureSet("core-37"), 60, true).intake);
@@ -91,32 +108,6 @@ live.run(10);
 const changelogRatio = (live.sum.logBytes - before.logBytes) / (live.sum.inBytes - before.inBytes);
 console.log(`changelog of wide at 300 commits a minute: ${changelogRatio.toFixed(2)} bytes a byte that comes in`);
 
-setFlagsFromString("--expose-gc");
-const collect = runInNewContext("gc") as () => void;
-function bytesNow(): number {
-  collect();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-}
-/** After so many minutes with every window full; a day of hourly panes is added, which would take a day to gather. */
-function bytesPerEntity(instances: number): number {
-  const empty = bytesNow();
-  const partitions = Math.ceil(instances / MAX_INSTANCES_PER_PARTITION);
-  const held = Array.from({ length: partitions }, () => new Fleet(wide, Math.ceil(instances / partitions), 2));
-  let hours = 0;
-  for (const fleet of held) {
-    fleet.run(64);
-    hours += fleet.processor.stores.find((store) => store.name === "hours")!.size.bytes;
-  }
-  const bytes = bytesNow() - empty + 24 * hours;
-  // Behind the measurement: what is not used any more may have been collected in it.
-  const entities = held.reduce((sum, fleet) => sum + fleet.rows, 0);
-  if (entities !== Math.ceil(instances / partitions) * partitions) throw new Error(`${entities} rows at the end.`);
-  return bytes / entities;
-}
-const growth = sizes.map((instances) => ({ instances, bytes: Math.round(bytesPerEntity(instances)) }));
-console.log(`memory an entity of wide: ${growth.map((g) => `${g.bytes} B at ${round(g.instances)}`).join(", ")}`);
-
 const rolling = compareRolling();
 const { weir } = rolling.rowsPerSecond;
 console.log(`core-37 of metrics, rows a CPU second: ${JSON.stringify(rolling.rowsPerSecond)}`);
@@ -131,8 +122,7 @@ console.log(
       costRatio240To5: Math.round(costRatio240To5 * 100) / 100,
       microsecondsPerSampleByWindow: microseconds,
       microsecondsPerSampleOfRounds: microsecondsOfRounds,
-      bytesPerEntityWide: Math.max(...growth.map((g) => g.bytes)),
-      bytesPerEntityByInstances: Object.fromEntries(growth.map((g) => [g.instances, g.bytes])),
+      ...growthFigures,
       changelogBytesPerByteIn: Math.round(changelogRatio * 100) / 100,
       polarsRatio: Math.round((weir! / rolling.polars) * 100) / 100,
       pandasRatio: Math.round((weir! / rolling.pandas) * 100) / 100,
@@ -143,13 +133,12 @@ console.log(
       samples:
         "one value of one metric; 6 an event, 500 machines, an event a minute each; duplicates told apart, encoded for the changelog each minute, no broker",
       wide: `${wide.columns.length} columns, 500 machines, an event of metrics and 3 lines a minute each; from the closing tick to the rows' bytes`,
-      memory:
-        "heap and array buffers after a collection, 64 minutes; 24 further hours of hourly panes added by their size; few templates an entity",
+      memory,
       rolling: `${rolling.columns} columns of core-37 over ${rolling.events} events of 1,500 machines, 90 minutes, gaps, one to five events a minute; ${rolling.rows} rows, ${rolling.cells} cells equal; CPU time of the whole process, one thread each, events in memory as columns; weir: the same job as Polars, weirAsStage: duplicates told apart, undo and changelog besides; polarsRatio: by its fastest way; rollingGroups and pandas make the windows only`,
       versions: rolling.versions,
       rounds: `median of ${ROUNDS}, warm`,
       node: process.version,
-      loadAverage: loadavg().map((v) => Math.round(v * 100) / 100),
+      loadAverage: load(),
     },
   }),
 );

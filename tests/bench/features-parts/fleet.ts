@@ -37,21 +37,14 @@ export function cpuSecondsOf(work: () => void): number {
 export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 export const nameOf = (i: number): string => `i-${i.toString(16).padStart(8, "0")}`;
 
-const metricMessage = (entity: string, timestampMs: number): string =>
-  JSON.stringify({
-    _aws: {
-      Timestamp: timestampMs,
-      CloudWatchMetrics: [
-        {
-          Namespace: "CWAgent",
-          Dimensions: [["InstanceId"]],
-          Metrics: metrics.map((Name) => ({ Name, Unit: "None" })),
-        },
-      ],
-    },
-    InstanceId: entity,
-    ...Object.fromEntries(metrics.map((name, i) => [name, Math.round(random() * 10 ** (2 + i))])),
-  });
+const directive = JSON.stringify([
+  { Namespace: "CWAgent", Dimensions: [["InstanceId"]], Metrics: metrics.map((Name) => ({ Name, Unit: "None" })) },
+]);
+function metricMessage(entity: string, timestampMs: number): string {
+  const values = metrics.map((name, i) => `"${name}":${Math.round(random() * 10 ** (2 + i))}`).join(",");
+  const head = `{"_aws":{"Timestamp":${timestampMs},"CloudWatchMetrics":${directive}}`;
+  return `${head},"InstanceId":"${entity}",${values}}`;
+}
 
 function lineMessage(): string {
   const text = texts[Math.floor(random() * texts.length)]!;
