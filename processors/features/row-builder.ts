@@ -61,7 +61,7 @@ export class RowBuilder {
       sums: undefined,
       count: 0,
       slotOf: new Int32Array(slots),
-      rowAt: new Float64Array(slots),
+      rowAt: new Int32Array(slots),
       newest: new Float64Array(slots),
       days: Array.from({ length: slots }, () => NO_DAY),
       quality: new Float64Array(slots),
