@@ -95,6 +95,8 @@ export interface Processor<In> {
    * versions, sizes of dictionaries. Written into every progress record; after a restore it must be the same again.
    */
   standing?(): Standing;
+  /** Numbers of its own that the status shows, by name. */
+  figures?(): Readonly<Record<string, number>>;
 }
 
 /**
@@ -112,6 +114,7 @@ export interface EffectProcessor<In, Request, Reply> {
   poll?(out: Output): void;
   reset?(): void;
   standing?(): Standing;
+  figures?(): Readonly<Record<string, number>>;
 }
 
 /** What a raw processor writes to: it says itself which record a rejection belongs to. */
@@ -144,6 +147,7 @@ export interface RawProcessor {
   poll?(out: Output): void;
   reset?(): void;
   standing?(): Standing;
+  figures?(): Readonly<Record<string, number>>;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the runtime does not look into requests and replies

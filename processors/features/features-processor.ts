@@ -105,6 +105,11 @@ class Features implements FeaturesProcessor {
     return { clocks: this.#time.clocks.snapshot(), emittedMinute: this.#time.emittedMinute };
   }
 
+  figures() {
+    const flaws = [...this.flaws].map(([flaw, events]) => [`flaw_${flaw}`, events]);
+    return { ...this.#emitter.figures(), ...Object.fromEntries(flaws) };
+  }
+
   #takeEvents(record: InputRecord<LogBatch>, clockMs: number, out: Output): void {
     const batch = record.value;
     const { entity } = batch;

@@ -21,7 +21,7 @@ export class PaneMinutes {
   #chunks = 0;
   #openChunks = 0;
   #closedBytes = 0;
-  /** The minute written to last: most writes go to it again. */
+  /** The minute that was written to last, so that it need not be looked up again. */
   #lastMinute = Number.NaN;
   #lastChunks: (PaneChunk | undefined)[] = [];
   /** Memory of closed chunks, to be used again: right away, or once their closing cannot be taken back. */
@@ -70,11 +70,7 @@ export class PaneMinutes {
 
   /** The open chunk, made where there is none. Throws `PANES_FULL` (fatal) at the limit of minutes. */
   open(minute: number, index: number): PaneChunk {
-    if (minute !== this.#lastMinute) {
-      this.#lastChunks = this.#minuteToWrite(minute);
-      this.#lastMinute = minute;
-    }
-    const chunks = this.#lastChunks;
+    const chunks = minute === this.#lastMinute ? this.#lastChunks : this.#minuteToWrite(minute);
     const held = chunks[index];
     if (held?.open) return held;
     const chunk = newChunk(minute, index);
@@ -129,6 +125,7 @@ export class PaneMinutes {
         continue;
       }
       this.#minutes.delete(m);
+      this.#lastMinute = Number.NaN;
       gone.push([m, chunks]);
       for (const chunk of chunks) {
         if (!chunk) continue;
@@ -169,6 +166,7 @@ export class PaneMinutes {
       chunks[index] = chunk;
       this.#chunks++;
     }
+    this.#lastMinute = Number.NaN;
     if (chunks.some((c) => c)) this.#minutes.set(minute, chunks);
     else this.#minutes.delete(minute);
     if (read && minute < this.#oldest) this.#oldest = minute;
@@ -182,7 +180,11 @@ export class PaneMinutes {
 
   #minuteToWrite(minute: number): (PaneChunk | undefined)[] {
     const held = this.#minutes.get(minute);
-    if (held) return held;
+    if (held) {
+      this.#lastMinute = minute;
+      this.#lastChunks = held;
+      return held;
+    }
     if (this.#minutes.size >= this.#limit) throw panesFull(this.#limit, minute, this.#oldest);
     for (const open of this.#open) if ((open - minute) % MINUTE_RING === 0) throw panesFull(MINUTE_RING, minute, open);
     const chunks: (PaneChunk | undefined)[] = [];
@@ -191,9 +193,9 @@ export class PaneMinutes {
     this.#open.add(minute);
     if (minute < this.#oldest) this.#oldest = minute;
     this.#undo.add(() => {
+      this.#lastMinute = Number.NaN;
       this.#minutes.delete(minute);
       this.#open.delete(minute);
-      this.#lastMinute = Number.NaN;
       this.#oldest = before;
     });
     return chunks;

@@ -138,6 +138,10 @@ export class SamplesProcessor implements RawProcessor {
     };
   }
 
+  figures() {
+    return this.#emitter.figures();
+  }
+
   /** Up to where the newest open minute closes, and no further: no clock of ours says what time it is over there. */
   #decide(): boolean {
     const newest = this.#emitter.panes.openBelow(Number.POSITIVE_INFINITY).at(-1);

@@ -76,6 +76,13 @@ describe("/metrics", () => {
     expect(text).not.toContain('source="logs@1/b"');
   });
 
+  test("tells what a stage says of itself, under its name", async () => {
+    tasks = [task("3", { figures: { quality_mean: 0.997, quality_lowest: 0.5 } })];
+    const text = await metrics();
+    const of = (name: string) => value(text, `weir_task_figure{stage="features",partition="3",name="${name}"}`);
+    expect([of("quality_mean"), of("quality_lowest")]).toEqual([0.997, 0.5]);
+  });
+
   test("what is not known yet is left out instead of being made up", async () => {
     tasks = [task("0", { lag: Number.POSITIVE_INFINITY })];
     expect(await metrics()).not.toMatch(/^weir_task_lag\{/m);
