@@ -26,6 +26,12 @@ async function connect(ModelInfer: Infer = sums, options: Partial<TritonClientOp
   return { server, client, sum };
 }
 
+/** What each stream carried. */
+const streamsOf = ({ calls }: FaultServer) => {
+  const streamed = calls.filter(({ stream }) => stream !== undefined);
+  return [...Map.groupBy(streamed, ({ stream }) => stream).values()];
+};
+
 const many = Array.from({ length: 300 }, (_, i) => i);
 const isRow = (request: Parameters<Infer>[0], a: number) => request.raw_input_contents[0]!.readFloatLE(0) === a;
 
@@ -39,7 +45,9 @@ describe("inferences over streams", () => {
     expect(await Promise.all(many.map((i) => sum(i, 1_000)))).toEqual(many.map((i) => i + 1_000));
     expect(server.count("ModelStreamInfer")).toBeGreaterThan(250);
     expect(server.count("ModelStreamInfer") + server.count("ModelInfer")).toBe(300);
-    expect(server.streamsBegun).toBeLessThan(20);
+    const sizes = streamsOf(server).map((stream) => stream.length);
+    expect(sizes.length).toBeLessThan(60);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(128);
   });
 
   test("a lone call goes by itself: nobody would share its stream", async () => {
@@ -56,6 +64,8 @@ describe("inferences over streams", () => {
     const asked = many.map((i) => sum(i, 1, { version: i % 2 === 0 ? "1" : "2" }));
     expect(await Promise.all(asked)).toEqual(many.map((i) => (i % 2 === 0 ? i + 1 : 0)));
     expect(server.count("ModelStreamInfer")).toBeGreaterThan(200);
+    for (const stream of streamsOf(server))
+      expect(new Set(stream.map(({ request }) => (request as { model_version: string }).model_version)).size).toBe(1);
   });
 
   test("a server without them is asked for one, then never again", async () => {
