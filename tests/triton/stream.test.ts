@@ -1,6 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { TritonClient, type TritonClientOptions } from "../../triton/index.ts";
+import { type CallOptions, TritonClient } from "../../triton/index.ts";
 import { FaultServer, grpcError, sums } from "./fault-server.ts";
 
 const open: { close(): void }[] = [];
@@ -11,17 +11,17 @@ afterEach(() => {
 type Infer = NonNullable<FaultServer["handlers"]["ModelInfer"]>;
 const soon = () => new Promise((resolve) => setImmediate(resolve));
 
-async function connect(ModelInfer: Infer = sums, options: Partial<TritonClientOptions> = {}) {
+async function connect(ModelInfer: Infer = sums) {
   const server = await new FaultServer({ ModelInfer }).start();
   server.streams = true;
-  const client = new TritonClient({ address: server.address, timeoutMs: 20_000, ...options });
+  const client = new TritonClient({ address: server.address, timeoutMs: 40_000, attemptTimeoutMs: 40_000 });
   open.push({ close: () => server.kill() }, client);
   /** The sum of one row of these two. */
-  const sum = async (a: number, b: number, options: { version?: string; signal?: AbortSignal } = {}) => {
-    const { version = "1", signal } = options;
+  const sum = async (a: number, b: number, options: CallOptions & { version?: string } = {}) => {
+    const { version = "1", ...call } = options;
     const data = Float32Array.of(a, b);
     const asked = { model: "m", version, input: "input__0", output: "output__0", columns: 2, data };
-    return (await client.infer(asked, signal ? { signal } : {})).data[0];
+    return (await client.infer(asked, call)).data[0];
   };
   return { server, client, sum };
 }
@@ -106,14 +106,14 @@ describe("inferences over streams", () => {
   });
 
   test("a call that hangs ends at its time limit, one called off at once, and the others of their stream are answered", async () => {
-    const limits = { timeoutMs: 1_500, attemptTimeoutMs: 1_500 };
     const stop = new AbortController();
     const { sum } = await connect((request) => {
       if (isRow(request, 8)) stop.abort(new Error("stopping"));
       return isRow(request, 7) || isRow(request, 8) ? new Promise(() => undefined) : sums(request);
-    }, limits);
-    const signal = stop.signal;
-    const answers = await Promise.allSettled(many.map((i) => (i === 8 ? sum(i, 0, { signal }) : sum(i, 0))));
+    });
+    const { signal } = stop;
+    const limits: Record<number, CallOptions> = { 7: { timeoutMs: 3_000 }, 8: { signal } };
+    const answers = await Promise.allSettled(many.map((i) => sum(i, 0, limits[i])));
     expect(answers[7]).toMatchObject({ reason: { code: "MODEL_SERVER_TIMEOUT" } });
     expect(answers[8]).toMatchObject({ reason: { message: "stopping" } });
     expect(answers.filter(({ status }) => status === "rejected")).toHaveLength(2);
@@ -128,6 +128,24 @@ describe("inferences over streams", () => {
     });
     expect(await Promise.all(many.map((i) => sum(i, 5)))).toEqual(many.map((i) => i + 5));
     expect(server.count("ModelStreamInfer") + server.count("ModelInfer")).toBe(301);
+  });
+
+  test("calls under way when the client is closed are answered", async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { server, client, sum } = await connect(async (request) => {
+      await held;
+      return sums(request);
+    });
+    const both = Promise.all([sum(1, 1), sum(2, 2)]);
+    await vi.waitFor(() => expect([server.count("ModelInfer"), server.count("ModelStreamInfer")]).toEqual([1, 1]), {
+      timeout: 10_000,
+    });
+    client.close();
+    release();
+    expect(await both).toEqual([2, 4]);
   });
 
   test("streams end by themselves, so that a server can drain, and the next calls find it again", async () => {

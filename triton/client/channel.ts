@@ -79,9 +79,10 @@ export class Channel {
     return this.unary("ModelInfer", request, deadlineMs, signal);
   }
 
+  /** Calls under way are answered. */
   close(): void {
     this.#next?.client.close();
-    this.#line.streams.cancel();
+    this.#line.streams.end();
     this.#line.client.close();
   }
 
