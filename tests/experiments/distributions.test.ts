@@ -34,6 +34,33 @@ test.each(Object.keys(functions))("%s agrees with SciPy", (name) => {
   }
 });
 
+/** Upper critical values as textbooks print them: to the last digit that they give. */
+const printed = {
+  normal: { 0.05: 1.645, 0.025: 1.96, 0.01: 2.326, 0.005: 2.576 },
+  chiSquare: {
+    0.05: { 1: 3.841, 2: 5.991, 5: 11.07, 10: 18.307, 30: 43.773 },
+    0.01: { 1: 6.635, 2: 9.21, 5: 15.086, 10: 23.209, 30: 50.892 },
+  },
+  student: {
+    0.05: { 1: 6.314, 5: 2.015, 10: 1.812, 30: 1.697 },
+    0.025: { 1: 12.706, 5: 2.571, 10: 2.228, 30: 2.042 },
+  },
+};
+
+test("tails and quantiles are those of the printed tables of the normal, chi-square and Student's distribution", () => {
+  const between = (tail: (at: number) => number, chance: string, critical: number) => {
+    expect(tail(critical - 0.0005)).toBeGreaterThanOrEqual(Number(chance));
+    expect(tail(critical + 0.0005)).toBeLessThanOrEqual(Number(chance));
+  };
+  for (const [chance, critical] of Object.entries(printed.normal)) between(normalTail, chance, critical);
+  for (const [chance, row] of Object.entries(printed.chiSquare))
+    for (const [degrees, critical] of Object.entries(row))
+      between((at) => chiSquareTail(at, Number(degrees)), chance, critical);
+  for (const [chance, row] of Object.entries(printed.student))
+    for (const [degrees, critical] of Object.entries(row))
+      between((at) => studentTail(at, Number(degrees)), chance, critical);
+});
+
 const positive = fc.double({ min: 0.05, max: 500, noNaN: true });
 /** Where 1 − x still tells x. */
 const inside = fc.double({ min: 1e-9, max: 1 - 1e-9, noNaN: true });

@@ -63,6 +63,15 @@ test("McNemar's test agrees with statsmodels, exactly and by chi-square", () => 
   expect(mcNemar(0, 0)).toEqual({ statistic: 0, p: 1, exact: 1 });
 });
 
+test("two examples that textbooks work out come out as printed there (Agresti, Categorical Data Analysis)", () => {
+  // Aspirin and heart attacks: 189 of 11,034 with placebo, 104 of 11,037 with aspirin.
+  const [placebo, aspirin] = [counts([11_034, 189]), counts([11_037, 104])];
+  expect(chiSquareTest(placebo, aspirin).statistic).toBeCloseTo(25.01, 2);
+  expect(twoProportionZ(placebo, aspirin).z).toBeCloseTo(-5.0, 2);
+  // Approval of a prime minister asked twice: 150 approved first only, 86 then only.
+  expect(mcNemar(150, 86).statistic).toBeCloseTo(17.36, 2);
+});
+
 const armCounts = fc
   .tuple(fc.integer({ min: 1, max: 5000 }), fc.double({ min: 0, max: 1, noNaN: true }))
   .map(([rows, share]) => ({ rows, hits: Math.round(rows * share) }));

@@ -1,4 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
+import { channelOptions } from "../../triton/client/channel.ts";
 import { TritonClient } from "../../triton/index.ts";
 import { FaultServer } from "./fault-server.ts";
 import { NameServer } from "./name-server.ts";
@@ -25,6 +26,12 @@ async function headless(options: { maxConnectionAgeMs?: number } = {}) {
   open.push({ close: () => first.kill() }, { close: () => second.kill() }, names, client);
   return { first, second, names, client };
 }
+
+test("pings stay within what Triton bears: no two within 300 s, none without a call", () => {
+  // Its defaults: min_recv_ping_interval_without_data 300,000 ms, no permit without calls; else GOAWAY.
+  expect(channelOptions["grpc.keepalive_time_ms"]).toBeGreaterThan(300_000);
+  expect(channelOptions["grpc.keepalive_permit_without_calls"]).toBe(0);
+});
 
 test("calls go round all servers that a name resolves to", async () => {
   const { first, second, names, client } = await headless();

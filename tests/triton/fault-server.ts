@@ -26,7 +26,7 @@ export const grpcError = (code: status, details: string) => Object.assign(new Er
  */
 export class FaultServer {
   /** Inferences over a stream are `ModelStreamInfer`, one for each request in it. */
-  readonly calls: { method: keyof Rpcs | "ModelStreamInfer"; request: object }[] = [];
+  readonly calls: { method: keyof Rpcs | "ModelStreamInfer"; request: object; stream?: number }[] = [];
   /** Of the connections that calls came by. */
   readonly peers = new Set<string>();
   port = 0;
@@ -82,7 +82,7 @@ export class FaultServer {
   }
 
   #stream(call: Stream): void {
-    this.streamsBegun++;
+    const stream = ++this.streamsBegun;
     if (!this.streams) {
       call.emit("error", grpcError(status.UNIMPLEMENTED, "ModelStreamInfer is not served"));
       return;
@@ -93,7 +93,7 @@ export class FaultServer {
     const endIfDone = () => isEnding && open === 0 && call.end();
     call.on("data", async (request: ModelInferRequest) => {
       open++;
-      this.calls.push({ method: "ModelStreamInfer", request });
+      this.calls.push({ method: "ModelStreamInfer", request, stream });
       this.peers.add(call.getPeer());
       const id = request.id ?? "";
       const nothing = { model_name: "", model_version: "", outputs: [], raw_output_contents: [] };

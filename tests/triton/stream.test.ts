@@ -1,6 +1,6 @@
 import { status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { TritonClient, type TritonClientOptions } from "../../triton/index.ts";
+import { type CallOptions, TritonClient } from "../../triton/index.ts";
 import { FaultServer, grpcError, sums } from "./fault-server.ts";
 
 const open: { close(): void }[] = [];
@@ -11,20 +11,26 @@ afterEach(() => {
 type Infer = NonNullable<FaultServer["handlers"]["ModelInfer"]>;
 const soon = () => new Promise((resolve) => setImmediate(resolve));
 
-async function connect(ModelInfer: Infer = sums, options: Partial<TritonClientOptions> = {}) {
+async function connect(ModelInfer: Infer = sums) {
   const server = await new FaultServer({ ModelInfer }).start();
   server.streams = true;
-  const client = new TritonClient({ address: server.address, timeoutMs: 20_000, ...options });
+  const client = new TritonClient({ address: server.address, timeoutMs: 40_000, attemptTimeoutMs: 40_000 });
   open.push({ close: () => server.kill() }, client);
   /** The sum of one row of these two. */
-  const sum = async (a: number, b: number, options: { version?: string; signal?: AbortSignal } = {}) => {
-    const { version = "1", signal } = options;
+  const sum = async (a: number, b: number, options: CallOptions & { version?: string } = {}) => {
+    const { version = "1", ...call } = options;
     const data = Float32Array.of(a, b);
     const asked = { model: "m", version, input: "input__0", output: "output__0", columns: 2, data };
-    return (await client.infer(asked, signal ? { signal } : {})).data[0];
+    return (await client.infer(asked, call)).data[0];
   };
   return { server, client, sum };
 }
+
+/** What each stream carried. */
+const streamsOf = ({ calls }: FaultServer) => {
+  const streamed = calls.filter(({ stream }) => stream !== undefined);
+  return [...Map.groupBy(streamed, ({ stream }) => stream).values()];
+};
 
 const many = Array.from({ length: 300 }, (_, i) => i);
 const isRow = (request: Parameters<Infer>[0], a: number) => request.raw_input_contents[0]!.readFloatLE(0) === a;
@@ -39,7 +45,9 @@ describe("inferences over streams", () => {
     expect(await Promise.all(many.map((i) => sum(i, 1_000)))).toEqual(many.map((i) => i + 1_000));
     expect(server.count("ModelStreamInfer")).toBeGreaterThan(250);
     expect(server.count("ModelStreamInfer") + server.count("ModelInfer")).toBe(300);
-    expect(server.streamsBegun).toBeLessThan(20);
+    const sizes = streamsOf(server).map((stream) => stream.length);
+    expect(sizes.length).toBeLessThan(60);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(128);
   });
 
   test("a lone call goes by itself: nobody would share its stream", async () => {
@@ -56,6 +64,8 @@ describe("inferences over streams", () => {
     const asked = many.map((i) => sum(i, 1, { version: i % 2 === 0 ? "1" : "2" }));
     expect(await Promise.all(asked)).toEqual(many.map((i) => (i % 2 === 0 ? i + 1 : 0)));
     expect(server.count("ModelStreamInfer")).toBeGreaterThan(200);
+    for (const stream of streamsOf(server))
+      expect(new Set(stream.map(({ request }) => (request as { model_version: string }).model_version)).size).toBe(1);
   });
 
   test("a server without them is asked for one, then never again", async () => {
@@ -96,14 +106,14 @@ describe("inferences over streams", () => {
   });
 
   test("a call that hangs ends at its time limit, one called off at once, and the others of their stream are answered", async () => {
-    const limits = { timeoutMs: 1_500, attemptTimeoutMs: 1_500 };
     const stop = new AbortController();
     const { sum } = await connect((request) => {
       if (isRow(request, 8)) stop.abort(new Error("stopping"));
       return isRow(request, 7) || isRow(request, 8) ? new Promise(() => undefined) : sums(request);
-    }, limits);
-    const signal = stop.signal;
-    const answers = await Promise.allSettled(many.map((i) => (i === 8 ? sum(i, 0, { signal }) : sum(i, 0))));
+    });
+    const { signal } = stop;
+    const limits: Record<number, CallOptions> = { 7: { timeoutMs: 3_000 }, 8: { signal } };
+    const answers = await Promise.allSettled(many.map((i) => sum(i, 0, limits[i])));
     expect(answers[7]).toMatchObject({ reason: { code: "MODEL_SERVER_TIMEOUT" } });
     expect(answers[8]).toMatchObject({ reason: { message: "stopping" } });
     expect(answers.filter(({ status }) => status === "rejected")).toHaveLength(2);
@@ -118,6 +128,24 @@ describe("inferences over streams", () => {
     });
     expect(await Promise.all(many.map((i) => sum(i, 5)))).toEqual(many.map((i) => i + 5));
     expect(server.count("ModelStreamInfer") + server.count("ModelInfer")).toBe(301);
+  });
+
+  test("calls under way when the client is closed are answered", async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { server, client, sum } = await connect(async (request) => {
+      await held;
+      return sums(request);
+    });
+    const both = Promise.all([sum(1, 1), sum(2, 2)]);
+    await vi.waitFor(() => expect([server.count("ModelInfer"), server.count("ModelStreamInfer")]).toEqual([1, 1]), {
+      timeout: 10_000,
+    });
+    client.close();
+    release();
+    expect(await both).toEqual([2, 4]);
   });
 
   test("streams end by themselves, so that a server can drain, and the next calls find it again", async () => {

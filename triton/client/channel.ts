@@ -5,6 +5,23 @@ import { InferStreams, NotStreamed } from "./stream.ts";
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
 
+export const channelOptions = {
+  "grpc.max_receive_message_length": MAX_FRAME_BYTES,
+  "grpc.max_send_message_length": MAX_FRAME_BYTES,
+  "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  // Connections of its own: a shared pool would hand a new channel the old one's.
+  "grpc.use_local_subchannel_pool": 1,
+  // Retries are counted by the client, against the caller's budget.
+  "grpc.enable_retries": 0,
+  // Triton answers pings closer than 300 s, or without a call, with GOAWAY.
+  "grpc.keepalive_time_ms": 330_000,
+  "grpc.keepalive_permit_without_calls": 0,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+  // Statistics of its own that nobody reads here.
+  "grpc.enable_channelz": 0,
+};
+
 interface Line {
   readonly client: Client;
   readonly streams: InferStreams;
@@ -79,9 +96,10 @@ export class Channel {
     return this.unary("ModelInfer", request, deadlineMs, signal);
   }
 
+  /** Calls under way are answered. */
   close(): void {
     this.#next?.client.close();
-    this.#line.streams.cancel();
+    this.#line.streams.end();
     this.#line.client.close();
   }
 
@@ -115,22 +133,7 @@ export class Channel {
   }
 
   #open(nowMs: number): Line {
-    const client = new Client(this.#address, credentials.createInsecure(), {
-      "grpc.max_receive_message_length": MAX_FRAME_BYTES,
-      "grpc.max_send_message_length": MAX_FRAME_BYTES,
-      "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-      // Connections of its own: a shared pool would hand a new channel the old one's.
-      "grpc.use_local_subchannel_pool": 1,
-      // Retries are counted by the client, against the caller's budget.
-      "grpc.enable_retries": 0,
-      // Triton answers pings closer than 300 s, or without a call, with GOAWAY.
-      "grpc.keepalive_time_ms": 330_000,
-      "grpc.keepalive_permit_without_calls": 0,
-      "grpc.initial_reconnect_backoff_ms": 100,
-      "grpc.max_reconnect_backoff_ms": 2_000,
-      // Statistics of its own that nobody reads here.
-      "grpc.enable_channelz": 0,
-    });
+    const client = new Client(this.#address, credentials.createInsecure(), channelOptions);
     return { client, streams: new InferStreams(client), sinceMs: nowMs };
   }
 }

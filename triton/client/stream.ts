@@ -58,10 +58,6 @@ export class InferStreams {
   end(): void {
     for (const stream of this.#open.values()) stream.end();
   }
-
-  cancel(): void {
-    for (const stream of this.#open.values()) stream.cancel();
-  }
 }
 
 class InferStream {
@@ -133,12 +129,6 @@ class InferStream {
     this.#release();
   }
 
-  cancel(): void {
-    this.isOpen = false;
-    clearTimeout(this.#timer);
-    this.#call.cancel();
-  }
-
   /** Of a stream that answers nothing nobody would hear again: it is given up once nobody waits for it. */
   #release(): void {
     if (!this.isOpen && this.#isAbandoned && this.#waiting.size === 0) this.#call.cancel();
@@ -159,7 +149,7 @@ class InferStream {
   #isUseless(why: string): void {
     this.#onEnd(status.UNIMPLEMENTED);
     this.#failAll(why);
-    this.cancel();
+    this.end();
   }
 
   #failAll(why: string): void {

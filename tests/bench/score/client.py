@@ -1,6 +1,6 @@
 """Triton's own Python client over the same rows: prints one JSON object with rows and seconds, and CPU microseconds a row.
 
-python client.py async_infer|aio ADDRESS ROWS.f32 BATCH IN_FLIGHT WARM_SECONDS SECONDS
+python client.py async_infer|aio|stream ADDRESS ROWS.f32 BATCH IN_FLIGHT WARM_SECONDS SECONDS
 """
 
 import asyncio
@@ -50,9 +50,13 @@ def with_callbacks():
     sent = done = 0
     started, started_cpu, measured = time.perf_counter(), 0.0, None
     answered = lambda result, error: answers.put((result, error))
+    send = client.async_infer
+    if MODE == "stream":
+        client.start_stream(callback=answered)
+        send = client.async_stream_infer
     while True:
         while sent - done < IN_FLIGHT:
-            client.async_infer(callback=answered, **request(grpc, sent))
+            send(**({} if MODE == "stream" else {"callback": answered}), **request(grpc, sent))
             sent += 1
         result, error = answers.get()
         if error:
@@ -63,7 +67,10 @@ def with_callbacks():
         if measured is None and now - started >= WARM:
             measured, started_cpu, first = now, cpu(), done
         if measured is not None and now - measured >= SECONDS:
-            return done - first, now - measured, cpu() - started_cpu
+            used = cpu() - started_cpu
+            if MODE == "stream":
+                client.stop_stream(cancel_requests=True)
+            return done - first, now - measured, used
 
 
 async def with_asyncio():
@@ -90,6 +97,6 @@ async def with_asyncio():
     return state["batches"], state["end"] - state["measured"], state["used"]
 
 
-count, seconds, used = with_callbacks() if MODE == "async_infer" else asyncio.run(with_asyncio())
+count, seconds, used = asyncio.run(with_asyncio()) if MODE == "aio" else with_callbacks()
 rows = count * BATCH
 print(json.dumps({"rowsPerSecond": rows / seconds, "microsPerRow": used * 1e6 / rows}))
