@@ -74,7 +74,8 @@ class Features implements FeaturesProcessor {
     this.#emitter = new RowEmitter(set, this.#options);
     this.#panes = this.#emitter.panes;
     this.#intake = new Intake(set, this.#panes, this.#emitter.templates);
-    this.stores = [this.#time, this.#seen, this.#traces.store, ...this.#emitter.stores];
+    const [panes, ...more] = this.#emitter.stores;
+    this.stores = [this.#time, panes!, this.#seen, this.#traces.store, ...more];
   }
 
   process(record: InputRecord<LogBatch>, out: Output): void {

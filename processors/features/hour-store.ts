@@ -85,6 +85,13 @@ export class HourStore implements StateStore {
     return [values, at];
   }
 
+  /** A chunk's hour, with the place of each slot in it; -1 if it had no event then. Undefined: none had. */
+  chunkAt(hour: number, index: number): { values: Float64Array; placeOf: (slotInChunk: number) => number } | undefined {
+    const values = this.#hours.get(hour)?.[index];
+    const first = index * this.#slotsPerChunk;
+    return values && { values, placeOf: (slot) => this.at(hour, first + slot)?.[1] ?? -1 };
+  }
+
   /** The 24 whole hours before `endHour`, oldest first. */
   dayBefore(endHour: number, slot: number): Day {
     if (this.#daysEnd !== endHour) {

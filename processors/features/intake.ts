@@ -85,7 +85,7 @@ export class Intake {
     const { counted, cellAt } = this.#layout;
     for (let signal = 0; signal < sample.length; signal++) {
       const value = sample[signal]!;
-      if (value !== value) continue;
+      if (Number.isNaN(value)) continue;
       if (counted[signal]) values[base + cellAt[signal]! + COUNT]! += value;
       // Values of one entity and time are told apart by themselves: nothing else of them is independent of their order.
       else this.#addValue(values, base, value, timestampMs, signal, value);

@@ -3,8 +3,6 @@ import {
   FIRST,
   FIRST_TIE,
   FIRST_TIME,
-  FLAGGED,
-  GOOD,
   LAST,
   LAST_TIE,
   LAST_TIME,
@@ -96,48 +94,4 @@ function productError(a: number, b: number, product: number): number {
   const bHigh = bScaled - (bScaled - b);
   const bLow = b - bHigh;
   return aHigh * bHigh - product + aHigh * bLow + aLow * bHigh + aLow * bLow;
-}
-
-/**
- * Adds the cell at `from` of `v` to the one at `into` of `g`. Cells come in the order of time, either way: `older` if
- * this one lies before all that `g` holds.
- */
-export function mergeCell(
-  g: Float64Array,
-  into: number,
-  v: Float64Array,
-  from: number,
-  older: boolean,
-  ordered: boolean,
-): void {
-  const count = v[from + COUNT]!;
-  if (count === 0) return;
-  const held = g[into + SUM]!;
-  const sum = v[from + SUM]!;
-  const newSum = held + sum;
-  const sumPart = newSum - held;
-  g[into + SUM_LOW]! += held - (newSum - sumPart) + (sum - sumPart) + v[from + SUM_LOW]!;
-  g[into + SUM] = newSum;
-  const heldSquares = g[into + SQUARES]!;
-  const squares = v[from + SQUARES]!;
-  const newSquares = heldSquares + squares;
-  const squaresPart = newSquares - heldSquares;
-  g[into + SQUARES_LOW]! += heldSquares - (newSquares - squaresPart) + (squares - squaresPart) + v[from + SQUARES_LOW]!;
-  g[into + SQUARES] = newSquares;
-  const empty = g[into + COUNT] === 0;
-  if (empty || v[from + MIN]! < g[into + MIN]!) g[into + MIN] = v[from + MIN]!;
-  if (empty || v[from + MAX]! > g[into + MAX]!) g[into + MAX] = v[from + MAX]!;
-  if (ordered) {
-    if (empty || older) copyOrdered(g, into + FIRST, v, from + FIRST);
-    if (empty || !older) copyOrdered(g, into + LAST, v, from + LAST);
-  }
-  g[into + COUNT]! += count;
-  g[into + FLAGGED]! += v[from + FLAGGED]!;
-  g[into + GOOD]! += v[from + GOOD]!;
-}
-
-function copyOrdered(g: Float64Array, into: number, v: Float64Array, from: number): void {
-  g[into] = v[from]!;
-  g[into + 1] = v[from + 1]!;
-  g[into + 2] = v[from + 2]!;
 }

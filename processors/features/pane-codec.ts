@@ -1,6 +1,5 @@
-import { addValue, mergeCell } from "./pane-cells.ts";
+import { addValue } from "./pane-cells.ts";
 import {
-  ACTIVE,
   COUNT,
   EVENTS,
   FIRST,
@@ -8,7 +7,6 @@ import {
   FIRST_TIE,
   FIRST_TIME,
   FLAGGED,
-  GOOD,
   IMPUTED,
   LAST,
   LAST_OFFSET,
@@ -17,8 +15,6 @@ import {
   MIN,
   type PaneLayout,
   REFUSED,
-  SUM,
-  SUM_LOW,
 } from "./pane-layout.ts";
 
 /**
@@ -29,11 +25,12 @@ import {
  *          · WHOLE count to flagged as in memory [first to last tie] · a count is one number under WHOLE
  */
 const NONE = 0;
-const SINGLE = 1;
-const WHOLE = 2;
+export const SINGLE = 1;
+export const WHOLE = 2;
 const FLAGGED_SINGLE = 3;
-const WHOLE_FIELDS = FLAGGED + 1;
-const EVEN_BITS = 0x5555_5555;
+export const WHOLE_FIELDS = FLAGGED + 1;
+/** Of a header: one bit of each signal's two. */
+export const EVEN_BITS = 0x5555_5555;
 
 /** The same bytes twice. */
 export interface Words {
@@ -136,102 +133,4 @@ function setOrdered(v: Float64Array, c: number, value: number, f: Float64Array, 
   v[c + FIRST_TIE] = f[at + 1]!;
   v[c + LAST_TIE] = f[at + 1]!;
   return at + 2;
-}
-
-const scratch = new Float64Array(LAST_TIE + 1);
-
-/**
- * Adds a sparse slot, one closed minute, to what `g` has gathered at `base`. `older`: the minute lies before all of it.
- * Where `means` is given, the minute's float32 means of all signals are written there, as far as it has them.
- */
-export function mergeSlot(
-  layout: PaneLayout,
-  words: Words,
-  at: number,
-  g: Float64Array,
-  base: number,
-  older: boolean,
-  means: Float32Array | null,
-  meansAt: number,
-): void {
-  const { cellAt, counted, signals, headerWords, ordered, slotFields, centres } = layout;
-  const { f, u } = words;
-  const own = base + slotFields;
-  let next = at + headerWords;
-  const spoke = f[next]! > 0;
-  g[own + EVENTS]! += f[next]!;
-  if (spoke) g[own + ACTIVE]! += 1;
-  next += 3;
-  g[own + REFUSED]! += u[next * 2]!;
-  g[own + IMPUTED]! += u[next * 2 + 1]!;
-  next++;
-  if (means && spoke) for (let s = 0; s < signals; s++) if (counted[s]) means[meansAt + s] = 0;
-  let word = 0;
-  let codes = u[at * 2]!;
-  let left = (codes | (codes >>> 1)) & EVEN_BITS;
-  for (;;) {
-    while (left === 0) {
-      if (++word * 16 >= signals) return;
-      codes = u[at * 2 + word]!;
-      left = (codes | (codes >>> 1)) & EVEN_BITS;
-    }
-    // The lowest signal that has a cell; most have none.
-    const bit = 31 - Math.clz32(left & -left);
-    left &= left - 1;
-    const s = word * 16 + (bit >> 1);
-    const code = (codes >>> bit) & 3;
-    const c = base + cellAt[s]!;
-    const value = f[next]!;
-    if (counted[s]) {
-      g[c + COUNT]! += value;
-      next++;
-      if (means) means[meansAt + s] = value;
-    } else if (code === WHOLE) {
-      if (means) means[meansAt + s] = centres[s]! + (f[next + SUM]! + f[next + SUM_LOW]!) / value;
-      for (let i = 0; i < WHOLE_FIELDS; i++) scratch[i] = f[next++]!;
-      if (ordered) for (let i = FIRST; i <= LAST_TIE; i++) scratch[i] = f[next++]!;
-      scratch[GOOD] = scratch[FLAGGED] === 0 ? 1 : 0;
-      mergeCell(g, c, scratch, 0, older, ordered);
-    } else {
-      const centre = centres[s]!;
-      if (means) means[meansAt + s] = centre + (value - centre);
-      next++;
-      const first = g[c + COUNT] === 0;
-      addValue(g, c, value, centre);
-      if (code === SINGLE) g[c + GOOD]! += 1;
-      else g[c + FLAGGED]! += 1;
-      if (ordered) {
-        if (first || older) {
-          g[c + FIRST] = value;
-          g[c + FIRST_TIME] = f[next]!;
-          g[c + FIRST_TIE] = f[next + 1]!;
-        }
-        if (first || !older) {
-          g[c + LAST] = value;
-          g[c + LAST_TIME] = f[next]!;
-          g[c + LAST_TIE] = f[next + 1]!;
-        }
-        next += 2;
-      }
-    }
-  }
-}
-
-/** Adds slots that lie in memory as cells, e.g. the sums of some minutes. */
-export function mergeDense(
-  layout: PaneLayout,
-  v: Float64Array,
-  from: number,
-  g: Float64Array,
-  into: number,
-  older: boolean,
-): void {
-  const { cellAt, counted, signals, ordered, slotFields } = layout;
-  for (let s = 0; s < signals; s++) {
-    const c = cellAt[s]!;
-    if (counted[s]) g[into + c]! += v[from + c]!;
-    else mergeCell(g, into + c, v, from + c, older, ordered);
-  }
-  g[into + slotFields + EVENTS]! += v[from + slotFields + EVENTS]!;
-  for (let i = REFUSED; i <= ACTIVE; i++) g[into + slotFields + i]! += v[from + slotFields + i]!;
 }

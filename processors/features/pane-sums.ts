@@ -1,153 +1,106 @@
-import { placeOf } from "./pane-chunk.ts";
-import { mergeDense, mergeSlot } from "./pane-codec.ts";
-import type { PaneLayout } from "./pane-layout.ts";
+import { ChunkSums } from "./chunk-sums.ts";
+import type { FeatureSet } from "./feature-set.ts";
 import type { PaneStore } from "./pane-store.ts";
+import { fieldsOf, type SignalFields } from "./signal-sums.ts";
 
 /** Minutes whose panes are kept added up, aligned to the epoch; the longer ones only for windows that need them. */
-const BLOCKS = [5, 60] as const;
-const LONG_WINDOW_MINUTES = 120;
-const BLOCK_MINUTES = BLOCKS[0];
-/** A stretch of fewer whole blocks is added up each time. */
-const KEPT_BLOCKS = 3;
-
-/** Sums and means for the slots of one chunk, at [slot][place in the ring][field]. */
-interface ChunkSums {
-  /** For each kind of block. */
-  readonly blocks: readonly Float64Array[];
-  readonly means: Float32Array;
-  /** For each stretch of a row the whole blocks within it, added up, and from which block to which. */
-  readonly middles: (undefined | { readonly values: Float64Array; readonly blocks: Float64Array })[];
-}
+const BLOCK = 5;
+const LONG_BLOCK = 60;
+const LONG_WINDOW = 120;
 
 /**
- * What rows are made of, added up beforehand: blocks of 5 minutes (and 60), and each minute's float32 means. Derived
- * from the closed panes alone, in the order of their minutes, so it is no state: it is made anew when the store has gone
- * back. A window is a few blocks and at most four minutes at its far end, whatever its length.
+ * What rows are made of, added up beforehand, for all slots of a chunk at once. Derived from the closed panes alone, in an
+ * order that hangs on their minutes only, so it is no state: it is made anew when the store has gone back.
+ *
+ * A window that ends r minutes into a block of 5 is the sum of two places: those r minutes, and its base, which is all
+ * before them. The five bases of a block are laid when it begins, from the whole blocks that they hold and the minutes
+ * at their far end. So a row costs one addition a window, whatever its length.
  */
 export class PaneSums {
+  readonly fields: readonly SignalFields[];
   readonly #panes: PaneStore;
-  readonly #layout: PaneLayout;
-  readonly #lookback: number;
-  /** Minutes of each kind of block, longest first, how many of them the ring has room for, and which it holds. */
-  readonly #kinds: readonly { readonly minutes: number; readonly ring: number; readonly held: Float64Array }[];
+  readonly #set: FeatureSet;
+  readonly #reach: number;
+  readonly #slots: number;
+  readonly #ring: number;
+  readonly #longRing: number;
+  readonly #places: number;
+  /** How far into a block rows may end, the farthest first. */
+  readonly #rests: readonly number[];
   #chunks: (ChunkSums | undefined)[] = [];
+  /** Which block each place of the rings holds. */
+  readonly #held: Float64Array;
+  readonly #heldLong: Float64Array;
+  #baseBlock = Number.NaN;
   #generation = -1;
   /** Minutes below are added up. */
   #upTo = Number.NEGATIVE_INFINITY;
 
-  constructor(panes: PaneStore, longestWindow: number, lookbackMinutes: number) {
+  /** `reach`: minutes that are looked back. */
+  constructor(set: FeatureSet, panes: PaneStore, reach: number) {
+    const longest = set.windows.at(-1)!;
     this.#panes = panes;
-    this.#layout = panes.layout;
-    this.#lookback = lookbackMinutes;
-    this.#kinds = BLOCKS.filter((minutes) => minutes === 5 || longestWindow >= LONG_WINDOW_MINUTES)
-      .map((minutes) => ({ minutes, ring: Math.ceil(longestWindow / minutes) + 1 }))
-      .map((kind) => ({ ...kind, held: new Float64Array(kind.ring).fill(Number.NaN) }))
-      .reverse();
+    this.#set = set;
+    this.#reach = reach;
+    this.#slots = panes.layout.slotsPerChunk;
+    this.fields = fieldsOf(set, this.#slots);
+    this.#ring = Math.ceil(longest / BLOCK) + 1;
+    this.#longRing = longest >= LONG_WINDOW ? Math.ceil(longest / LONG_BLOCK) + 1 : 0;
+    this.#places = this.#ring + this.#longRing + set.windows.length * BLOCK + 1;
+    this.#rests = set.hopMinutes % BLOCK === 0 ? [0] : [4, 3, 2, 1, 0];
+    this.#held = new Float64Array(this.#ring).fill(Number.NaN);
+    this.#heldLong = new Float64Array(this.#longRing).fill(Number.NaN);
+  }
+
+  /** Undefined: none of its slots has had a pane in reach. */
+  chunk(index: number): ChunkSums | undefined {
+    return this.#chunks[index];
+  }
+
+  /** The two places that the window's sums at `endMinute` are made of, which is where `advanceTo` stands. */
+  placesOf(window: number, endMinute: number): readonly [base: number, newest: number] {
+    const newest =
+      this.#set.windows[window]! < BLOCK ? this.#places - 1 : this.#blockPlace(Math.floor(endMinute / BLOCK));
+    return [this.#basePlace(window, mod(endMinute, BLOCK)), newest];
   }
 
   /** Adds up the panes before `endMinute`, all of them closed. */
   advanceTo(endMinute: number): void {
-    const first = endMinute - this.#lookback;
-    if (this.#generation !== this.#panes.generation || this.#upTo > endMinute) {
-      this.#generation = this.#panes.generation;
-      this.#chunks = [];
-      for (const { held } of this.#kinds) held.fill(Number.NaN);
-      this.#upTo = Number.NEGATIVE_INFINITY;
-    }
-    // A block that began before the first minute is never used: windows end at it.
+    const first = endMinute - this.#reach;
+    if (this.#generation !== this.#panes.generation || this.#upTo > endMinute) this.#beginAnew();
+    this.#noteHolders();
     for (let minute = Math.max(first, this.#upTo); minute < endMinute; minute++) this.#addMinute(minute);
     this.#upTo = endMinute;
-  }
-
-  /** The float32 means of all signals in the minute, at the returned place of `meansOf(slot)`. */
-  meansAt(slot: number, minute: number): number {
-    const i = slot & (this.#layout.slotsPerChunk - 1);
-    return (
-      (i * this.#lookback + (((minute % this.#lookback) + this.#lookback) % this.#lookback)) * this.#layout.signals
-    );
-  }
-
-  /** Where the slot's ring of means begins. */
-  ringAt(slot: number): number {
-    return (slot & (this.#layout.slotsPerChunk - 1)) * this.ringLength;
-  }
-
-  get ringLength(): number {
-    return this.#lookback * this.#layout.signals;
-  }
-
-  /** NaN where there is no value. Undefined: the slot has had no pane in reach. */
-  meansOf(slot: number): Float32Array | undefined {
-    return this.#chunks[Math.floor(slot / this.#layout.slotsPerChunk)]?.means;
-  }
-
-  /**
-   * Adds the slot's panes of [fromMinute, toMinute) to `g`, newest first; all that `g` holds lies behind them.
-   * `endMinute` is where the panes added up end; `stretch` numbers the stretches that a row is gathered from.
-   */
-  gather(
-    slot: number,
-    fromMinute: number,
-    toMinute: number,
-    endMinute: number,
-    stretch: number,
-    g: Float64Array,
-  ): void {
-    const { slotsPerChunk, slot: stride } = this.#layout;
-    const sums = this.#chunks[Math.floor(slot / slotsPerChunk)];
-    if (!sums) return;
-    const from = Math.max(fromMinute, this.#panes.sinceOf(slot));
-    const first = Math.ceil(from / BLOCK_MINUTES);
-    const end = Math.floor(toMinute / BLOCK_MINUTES);
-    if (end - first < KEPT_BLOCKS) {
-      this.#walk(slot, from, toMinute, endMinute, g);
-      return;
+    const block = Math.floor(endMinute / BLOCK);
+    this.#beginBlock(block);
+    if (this.#baseBlock !== block) {
+      this.#baseBlock = block;
+      for (const [w, minutes] of this.#set.windows.entries()) if (minutes >= BLOCK) this.#layBases(w, minutes, block);
     }
-    // Its whole blocks change once in five minutes: they are kept added up.
-    sums.middles[stretch] ??= {
-      values: new Float64Array(slotsPerChunk * stride),
-      blocks: new Float64Array(slotsPerChunk * 2).fill(Number.NaN),
-    };
-    const middle = sums.middles[stretch];
-    const i = slot & (slotsPerChunk - 1);
-    if (middle.blocks[i * 2] !== first || middle.blocks[i * 2 + 1] !== end) {
-      const own = middle.values.subarray(i * stride, (i + 1) * stride).fill(0);
-      this.#walk(slot, first * BLOCK_MINUTES, end * BLOCK_MINUTES, endMinute, own);
-      middle.blocks[i * 2] = first;
-      middle.blocks[i * 2 + 1] = end;
-    }
-    this.#walk(slot, end * BLOCK_MINUTES, toMinute, endMinute, g);
-    mergeDense(this.#layout, middle.values, i * stride, g, 0, true);
-    this.#walk(slot, from, first * BLOCK_MINUTES, endMinute, g);
+    for (const [w, minutes] of this.#set.windows.entries()) if (minutes < BLOCK) this.#layShort(w, minutes, endMinute);
   }
 
-  /** By the longest blocks that fit, then by minutes. */
-  #walk(slot: number, from: number, to: number, endMinute: number, g: Float64Array): void {
-    const { slotsPerChunk, slot: stride } = this.#layout;
-    const index = Math.floor(slot / slotsPerChunk);
-    const i = slot & (slotsPerChunk - 1);
-    const { blocks } = this.#chunks[index]!;
-    let next = to - 1;
-    walk: while (next >= from) {
-      for (let k = 0; k < this.#kinds.length; k++) {
-        const { minutes, ring } = this.#kinds[k]!;
-        const block = Math.floor(next / minutes);
-        const whole = next + 1 === endMinute || (next + 1) % minutes === 0;
-        if (!whole || block * minutes < from) continue;
-        mergeDense(this.#layout, blocks[k]!, (i * ring + placeIn(block, ring)) * stride, g, 0, true);
-        next = block * minutes - 1;
-        continue walk;
-      }
-      const closed = this.#panes.chunksOf(next)?.[index]?.closed;
-      const at = closed ? placeOf(closed, i) : 0;
-      if (at > 0) mergeSlot(this.#layout, closed!, at, g, 0, true, null, 0);
-      next--;
-    }
+  #beginAnew(): void {
+    this.#generation = this.#panes.generation;
+    this.#chunks = [];
+    this.#held.fill(Number.NaN);
+    this.#heldLong.fill(Number.NaN);
+    this.#baseBlock = Number.NaN;
+    this.#upTo = Number.NEGATIVE_INFINITY;
+  }
+
+  #noteHolders(): void {
+    for (const [index, chunk] of this.#chunks.entries()) if (chunk) this.#noteHoldersOf(chunk, index);
+  }
+
+  #noteHoldersOf(chunk: ChunkSums, index: number): void {
+    for (let i = 0; i < this.#slots; i++) chunk.holderSince(i, this.#panes.sinceOf(index * this.#slots + i));
   }
 
   #addMinute(minute: number): void {
-    const { signals, slotsPerChunk, slot: stride } = this.#layout;
-    this.#beginBlocks(minute);
+    const block = Math.floor(minute / BLOCK);
+    this.#beginBlock(block);
+    const into = { place: this.#blockPlace(block), origin: block * BLOCK, older: false, first: true };
     const chunks = this.#panes.chunksOf(minute);
     const count = Math.max(chunks?.length ?? 0, this.#chunks.length);
     for (let index = 0; index < count; index++) {
@@ -155,47 +108,95 @@ export class PaneSums {
       let sums = this.#chunks[index];
       if (!sums) {
         if (!closed) continue;
-        sums = this.#newSums();
+        sums = new ChunkSums(this.#panes.layout, this.fields, this.#places);
         this.#chunks[index] = sums;
+        this.#noteHoldersOf(sums, index);
       }
-      for (let i = 0; i < slotsPerChunk; i++) {
-        const meansAt = this.meansAt(i, minute);
-        sums.means.fill(Number.NaN, meansAt, meansAt + signals);
-        const at = closed ? placeOf(closed, i) : 0;
-        if (at === 0 || minute < this.#panes.sinceOf(index * slotsPerChunk + i)) continue;
-        for (const [k, { minutes, ring }] of this.#kinds.entries()) {
-          const base = (i * ring + placeIn(Math.floor(minute / minutes), ring)) * stride;
-          mergeSlot(this.#layout, closed!, at, sums.blocks[k]!, base, false, k === 0 ? sums.means : null, meansAt);
+      sums.beginMinute(minute);
+      if (closed) sums.addMinute(minute, closed, into);
+    }
+    if (this.#longRing > 0 && mod(minute + 1, BLOCK) === 0) this.#addLong(block);
+  }
+
+  /** Clears what the ring holds of an older block in this one's place. */
+  #beginBlock(block: number): void {
+    const place = this.#blockPlace(block);
+    if (this.#held[place] === block) return;
+    this.#held[place] = block;
+    for (const sums of this.#chunks) sums?.clear(place);
+  }
+
+  /** Adds a whole block to the long one that it lies in. One that began before the first minute is never used. */
+  #addLong(block: number): void {
+    const long = Math.floor((block * BLOCK) / LONG_BLOCK);
+    const place = this.#longPlace(long);
+    const isNew = this.#heldLong[mod(long, this.#longRing)] !== long;
+    this.#heldLong[mod(long, this.#longRing)] = long;
+    for (const sums of this.#chunks) {
+      if (isNew) sums?.clear(place);
+      sums?.merge(place, this.#blockPlace(block), block * BLOCK - long * LONG_BLOCK, false);
+    }
+  }
+
+  #layBases(window: number, minutes: number, block: number): void {
+    const end = block * BLOCK;
+    let before = -1;
+    for (const rest of this.#rests) {
+      const place = this.#basePlace(window, rest);
+      const from = end + rest - minutes;
+      for (const [index, sums] of this.#chunks.entries()) {
+        if (!sums) continue;
+        if (before < 0) {
+          sums.clear(place);
+          this.#walk(sums, index, from, end, end, place);
+        } else {
+          sums.copy(place, this.#basePlace(window, before));
+          this.#walk(sums, index, from, from + before - rest, end, place);
         }
+      }
+      before = rest;
+    }
+  }
+
+  /** A window that is shorter than a block is all base. */
+  #layShort(window: number, minutes: number, endMinute: number): void {
+    const place = this.#basePlace(window, mod(endMinute, BLOCK));
+    const origin = Math.floor(endMinute / BLOCK) * BLOCK;
+    for (const [index, sums] of this.#chunks.entries()) {
+      sums?.clear(place);
+      if (sums) this.#walk(sums, index, endMinute - minutes, endMinute, origin, place);
+    }
+  }
+
+  /** Adds [from, to) to a place that holds what lies behind it, newest first, by the longest blocks that fit. */
+  #walk(sums: ChunkSums, index: number, from: number, to: number, origin: number, place: number): void {
+    let next = to;
+    while (next > from) {
+      if (this.#longRing > 0 && mod(next, LONG_BLOCK) === 0 && next - LONG_BLOCK >= from) {
+        next -= LONG_BLOCK;
+        sums.merge(place, this.#longPlace(next / LONG_BLOCK), next - origin, true);
+      } else if (mod(next, BLOCK) === 0 && next - BLOCK >= from) {
+        next -= BLOCK;
+        sums.merge(place, this.#blockPlace(next / BLOCK), next - origin, true);
+      } else {
+        next--;
+        const closed = this.#panes.chunksOf(next)?.[index]?.closed;
+        if (closed) sums.addMinute(next, closed, { place, origin, older: true, first: false });
       }
     }
   }
 
-  /** Clears what the ring holds of older blocks in the places of those that the minute lies in. */
-  #beginBlocks(minute: number): void {
-    const { slotsPerChunk, slot: stride } = this.#layout;
-    for (const [k, { minutes, ring, held }] of this.#kinds.entries()) {
-      const block = Math.floor(minute / minutes);
-      const place = placeIn(block, ring);
-      if (held[place] === block) continue;
-      held[place] = block;
-      for (const sums of this.#chunks) {
-        for (let i = 0; sums && i < slotsPerChunk; i++) {
-          const at = (i * ring + place) * stride;
-          sums.blocks[k]!.fill(0, at, at + stride);
-        }
-      }
-    }
+  #blockPlace(block: number): number {
+    return mod(block, this.#ring);
   }
 
-  #newSums(): ChunkSums {
-    const { signals, slotsPerChunk, slot: stride } = this.#layout;
-    return {
-      blocks: this.#kinds.map(({ ring }) => new Float64Array(slotsPerChunk * ring * stride)),
-      means: new Float32Array(slotsPerChunk * this.#lookback * signals).fill(Number.NaN),
-      middles: [],
-    };
+  #longPlace(block: number): number {
+    return this.#ring + mod(block, this.#longRing);
+  }
+
+  #basePlace(window: number, rest: number): number {
+    return this.#ring + this.#longRing + window * BLOCK + rest;
   }
 }
 
-const placeIn = (block: number, ring: number): number => ((block % ring) + ring) % ring;
+const mod = (value: number, by: number): number => ((value % by) + by) % by;

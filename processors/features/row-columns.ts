@@ -1,96 +1,157 @@
+import type { ChunkSums } from "./chunk-sums.ts";
 import { type CompiledColumn, HOUR_MINUTES } from "./compile-columns.ts";
 import { type FeatureSet, hasValues } from "./feature-set.ts";
 import { DAY_HOURS, type Day, HOUR_COUNT, HOUR_MEAN, HOUR_SIGNAL, type HourStore } from "./hour-store.ts";
-import { ACTIVE, EVENTS, IMPUTED, REFUSED } from "./pane-layout.ts";
-import type { PaneSums } from "./pane-sums.ts";
+import type { SignalFields } from "./signal-sums.ts";
 import { MINUTE_MS } from "./time.ts";
 import { figureOf, type WindowFigures } from "./window-figures.ts";
 
-/** What the columns of a row are computed from: one entity at one window end. */
+/** What the columns of some rows are computed from: entities of one chunk at one window end. */
 export interface RowState {
   readonly set: FeatureSet;
   readonly figures: WindowFigures;
-  readonly sums: PaneSums;
+  readonly fields: readonly SignalFields[];
   readonly hours: HourStore | null;
-  /** The entity's own figures in each window. */
+  /** Slots of a chunk, and with them the distance between two fields. */
+  readonly slots: number;
+  /** The entities' own figures in each window. */
   readonly own: readonly Float64Array[];
   end: number;
-  slot: number;
   /** Of the window's end. */
   calendar: readonly number[];
-  /** Minutes back to the newest pane with an event. */
-  newest: number;
-  means: Float32Array;
-  day: Day;
-  quality: number;
+  chunk: number;
+  sums: ChunkSums | undefined;
+  /** So many rows; for each its slot in the chunk, and where it begins in the target. */
+  count: number;
+  readonly slotOf: Int32Array;
+  readonly rowAt: Float64Array;
+  /** For each row minutes back to the newest pane with an event, the trailing day, and the row's quality. */
+  readonly newest: Float64Array;
+  readonly days: Day[];
+  readonly quality: Float64Array;
 }
 
-/** The value of a column, given the row's columns before it. Derived ones are taken from float32-rounded figures. */
-export type Column = (row: Float32Array, at: number) => number;
+/**
+ * Writes one column of all rows, given those before it. Derived ones are taken from float32-rounded figures. A value past
+ * float32 is as good as unknown: the row builder makes it missing when all columns are written.
+ */
+export type Column = (target: Float32Array) => void;
 
 const COUNT = figureOf("count");
 const MEAN = figureOf("mean");
-const STD = figureOf("std");
 const MIN = figureOf("min");
 const MAX = figureOf("max");
 const GOOD = figureOf("good");
 
-export function columnOf(column: CompiledColumn, state: RowState): Column {
-  const { figures } = state;
-  const { values } = figures;
+/** `fails`: of each check, by its column, whether it fails in each row. */
+export function columnOf(column: CompiledColumn, at: number, state: RowState, fails: CheckResults): Column {
+  const put = (target: Float32Array, of: (row: number) => number) => {
+    for (let r = 0; r < state.count; r++) target[state.rowAt[r]! + at] = shown(of(r));
+  };
   switch (column.kind) {
     case "calendar":
-      return calendarColumn(column, state);
-    case "statistic": {
-      // All others are read from the figures at once.
-      const [count, std] = [COUNT, STD].map((f) => figures.at(column.window, column.signal, f)) as [number, number];
-      return () => (values[count] === 1 ? column.ofOne! : values[std]!);
-    }
+      return calendarColumn(column, at, state);
+    case "statistic":
+      return ofOneColumn(column, at, state);
     case "lag":
-      return () => meanOf(state, column.signal, column.minutes);
+      return lagColumn(column, at, state);
     case "changeRate":
-      return () => {
-        let now = 0;
-        let before = 0;
-        for (const s of column.signals) {
-          now += meanOf(state, s, 0);
-          before += meanOf(state, s, column.minutes);
-        }
-        return (now - before) / Math.max(Math.abs(before), column.smallestUnit);
-      };
+      return changeRateColumn(column, at, state);
     case "ratio":
-      return (row, at) => row[at + column.first]! / Math.max(row[at + column.second]!, 1);
     case "difference":
-      return (row, at) => row[at + column.first]! - row[at + column.second]!;
+      return pairColumn(column, at, state);
     case "day":
-      return dayColumn(column, state);
+      return dayColumn(column, at, state);
     case "sameHour":
-      return sameHourColumn(column, state);
+      return sameHourColumn(column, at, state);
     case "entity":
-      return entityColumn(column, state);
+      return entityColumn(column, at, state);
     case "check": {
-      const fails = checkOf(column, state);
-      const at = figures.at(column.window, column.signal, MEAN);
-      return () => (Number.isNaN(values[at]!) ? Number.NaN : fails() ? 1 : 0);
+      const mean = state.figures.at(column.window, column.signal, MEAN);
+      const { values } = state.figures;
+      const failed = fails.get(at)!;
+      return (target) => put(target, (r) => (Number.isNaN(values[mean + state.slotOf[r]!]!) ? Number.NaN : failed[r]!));
     }
     case "quality":
-      return column.of === "row" ? () => state.quality : () => state.day.quality;
+      return column.of === "row"
+        ? (target) => put(target, (r) => state.quality[r]!)
+        : (target) => put(target, (r) => state.days[r]!.quality);
   }
 }
 
-const meanOf = (state: RowState, signal: number, back: number): number =>
-  state.means[state.sums.meansAt(state.slot, state.end - 1 - back) + signal]!;
+/** As a row shows it. */
+export function shown(value: number): number {
+  const rounded = Math.fround(value);
+  return rounded - rounded === 0 ? rounded : Number.NaN;
+}
 
-function calendarColumn({ field, before }: CompiledColumn & { kind: "calendar" }, state: RowState): Column {
-  if (before === 0) return () => state.calendar[field]!;
-  let end = Number.NaN;
-  let value = Number.NaN;
-  return () => {
-    if (state.end !== end) {
-      end = state.end;
-      value = state.set.calendar((end - before) * MINUTE_MS)[field]!;
+/** The minute's means of a signal begin at the second; undefined: no slot of the chunk has any. */
+function meansOf(state: RowState, signal: number, back: number): readonly [Float32Array | undefined, number] {
+  const ring = state.sums?.means[signal];
+  return [ring, ((state.end - 1 - back) % state.fields[signal]!.meanMinutes) * state.slots];
+}
+
+function calendarColumn({ field, before }: CompiledColumn & { kind: "calendar" }, at: number, state: RowState): Column {
+  return (target) => {
+    const of = before === 0 ? state.calendar : state.set.calendar((state.end - before) * MINUTE_MS);
+    for (let r = 0; r < state.count; r++) target[state.rowAt[r]! + at] = of[field]!;
+  };
+}
+
+/** Behind the figures, which stand there already: what a spread is where there is one value only. */
+function ofOneColumn(column: CompiledColumn & { kind: "statistic" }, at: number, state: RowState): Column {
+  const { values } = state.figures;
+  const count = state.figures.at(column.window, column.signal, COUNT);
+  return (target) => {
+    for (let r = 0; r < state.count; r++)
+      if (values[count + state.slotOf[r]!] === 1) target[state.rowAt[r]! + at] = column.ofOne!;
+  };
+}
+
+function lagColumn({ signal, minutes }: CompiledColumn & { kind: "lag" }, at: number, state: RowState): Column {
+  return (target) => {
+    const [means, from] = meansOf(state, signal, minutes);
+    for (let r = 0; r < state.count; r++)
+      target[state.rowAt[r]! + at] = means ? shown(means[from + state.slotOf[r]!]!) : Number.NaN;
+  };
+}
+
+function changeRateColumn(
+  { signals, minutes, smallestUnit }: CompiledColumn & { kind: "changeRate" },
+  at: number,
+  state: RowState,
+): Column {
+  const now = new Float64Array(state.slots);
+  const before = new Float64Array(state.slots);
+  const add = (into: Float64Array, signal: number, back: number) => {
+    const [means, from] = meansOf(state, signal, back);
+    for (let r = 0; r < state.count; r++) into[r]! += means ? means[from + state.slotOf[r]!]! : Number.NaN;
+  };
+  return (target) => {
+    now.fill(0);
+    before.fill(0);
+    for (const signal of signals) {
+      add(now, signal, 0);
+      add(before, signal, minutes);
     }
-    return value;
+    for (let r = 0; r < state.count; r++) {
+      const then = before[r]!;
+      target[state.rowAt[r]! + at] = shown((now[r]! - then) / Math.max(Math.abs(then), smallestUnit));
+    }
+  };
+}
+
+function pairColumn(
+  { kind, first, second }: CompiledColumn & { kind: "ratio" | "difference" },
+  at: number,
+  state: RowState,
+): Column {
+  return (target) => {
+    for (let r = 0; r < state.count; r++) {
+      const row = state.rowAt[r]!;
+      const [a, b] = [target[row + first]!, target[row + second]!];
+      target[row + at] = shown(kind === "ratio" ? a / Math.max(b, 1) : a - b);
+    }
   };
 }
 
@@ -99,53 +160,64 @@ function smallestUnitOf(set: FeatureSet, index: number): number {
   return hasValues(signal) ? signal.smallestUnit : 1;
 }
 
-function dayColumn({ figure, signal, window }: CompiledColumn & { kind: "day" }, state: RowState): Column {
-  const at = state.figures.at(window, signal, MEAN);
+function dayColumn(column: CompiledColumn & { kind: "day" }, at: number, state: RowState): Column {
+  const { figure, signal, window } = column;
+  const { days, figures, rowAt, slotOf } = state;
+  const mean = figures.at(window, signal, MEAN);
   const place = state.set.daySignals.indexOf(signal);
-  if (figure === "mean") return () => state.day.mean[place]!;
-  if (figure === "std") return () => state.day.std[place]!;
   const floor = smallestUnitOf(state.set, signal);
-  return () => {
-    const { mean, std } = state.day;
-    const now = Math.fround(state.figures.values[at]!);
-    return (now - Math.fround(mean[place]!)) / Math.max(Math.fround(std[place]!), floor);
+  return (target) => {
+    for (let r = 0; r < state.count; r++) {
+      const day = days[r]!;
+      if (figure !== "deviation") target[rowAt[r]! + at] = shown(day[figure][place]!);
+      else {
+        const now = Math.fround(figures.values[mean + slotOf[r]!]!);
+        const usual = Math.fround(day.mean[place]!);
+        target[rowAt[r]! + at] = shown((now - usual) / Math.max(Math.fround(day.std[place]!), floor));
+      }
+    }
   };
 }
 
-function sameHourColumn({ figure, signal, window }: CompiledColumn & { kind: "sameHour" }, state: RowState): Column {
-  const at = state.figures.at(window, signal, MEAN);
+function sameHourColumn(column: CompiledColumn & { kind: "sameHour" }, at: number, state: RowState): Column {
+  const { figure, signal, window } = column;
+  const mean = state.figures.at(window, signal, MEAN);
   const place = state.set.daySignals.indexOf(signal) * HOUR_SIGNAL;
   const floor = smallestUnitOf(state.set, signal);
-  const before = (): number => {
-    const held = state.hours?.at(Math.floor((state.end - 1) / HOUR_MINUTES) - DAY_HOURS, state.slot);
-    if (!held || held[0][held[1] + place + HOUR_COUNT] === 0) return Number.NaN;
-    return Math.fround(held[0][held[1] + place + HOUR_MEAN]!);
-  };
-  if (figure === "mean") return before;
-  return () => {
-    const then = before();
-    return (Math.fround(state.figures.values[at]!) - then) / Math.max(Math.abs(then), floor);
+  return (target) => {
+    const hour = state.hours?.chunkAt(Math.floor((state.end - 1) / HOUR_MINUTES) - DAY_HOURS, state.chunk);
+    for (let r = 0; r < state.count; r++) {
+      const slot = state.slotOf[r]!;
+      const held = hour?.placeOf(slot) ?? -1;
+      let then = Number.NaN;
+      if (hour && held >= 0 && hour.values[held + place + HOUR_COUNT] !== 0)
+        then = Math.fround(hour.values[held + place + HOUR_MEAN]!);
+      const now = Math.fround(state.figures.values[mean + slot]!);
+      target[state.rowAt[r]! + at] = shown(figure === "mean" ? then : (now - then) / Math.max(Math.abs(then), floor));
+    }
   };
 }
 
-function entityColumn({ figure, window }: CompiledColumn & { kind: "entity" }, state: RowState): Column {
-  const own = state.own[window]!;
-  switch (figure) {
-    case "silent_minutes":
-      return () => state.newest;
-    case "events":
-      return () => own[EVENTS]!;
-    case "active_minutes":
-      return () => own[ACTIVE]!;
-    case "refused":
-      return () => own[REFUSED]!;
-    case "imputed":
-      return () => own[IMPUTED]!;
+function entityColumn({ figure, window }: CompiledColumn & { kind: "entity" }, at: number, state: RowState): Column {
+  const { rowAt, slotOf, newest } = state;
+  if (figure === "silent_minutes") {
+    return (target) => {
+      for (let r = 0; r < state.count; r++) target[rowAt[r]! + at] = newest[r]!;
+    };
   }
+  const own = state.own[window]!;
+  const field = { events: 0, refused: 1, imputed: 2, active_minutes: 3 }[figure] * state.slots;
+  return (target) => {
+    for (let r = 0; r < state.count; r++) target[rowAt[r]! + at] = own[field + slotOf[r]!]!;
+  };
 }
 
-/** Whether a fault is recognised in the signal's window; false where it cannot be told. */
-export function checkOf({ check, signal, window }: CompiledColumn & { kind: "check" }, state: RowState): () => boolean {
+/** By the check's column: 1 for each row in which the fault is recognised, 0 where it cannot be told. */
+export type CheckResults = ReadonlyMap<number, Uint8Array>;
+
+/** Looks for a fault in the signal's window, in all rows. */
+export function checkOf(column: CompiledColumn & { kind: "check" }, failed: Uint8Array, state: RowState): () => void {
+  const { check, signal, window } = column;
   const { values } = state.figures;
   const [mean, min, max, good] = [MEAN, MIN, MAX, GOOD].map((f) => state.figures.at(window, signal, f)) as [
     number,
@@ -154,26 +226,27 @@ export function checkOf({ check, signal, window }: CompiledColumn & { kind: "che
     number,
   ];
   const minutes = state.set.windows[window]!;
-  switch (check) {
-    case "frozen":
-      return () => values[good]! >= minutes / 2 && values[min] === values[max];
-    case "unit_slip": {
-      const place = state.set.daySignals.indexOf(signal);
-      return () => {
-        const usual = state.day.mean[place]!;
-        const spread = Math.max(state.day.std[place]!, 1);
-        return usual >= 2 && values[max]! <= 1 && Math.abs(100 * values[mean]! - usual) <= 3 * spread;
-      };
-    }
-    case "counter_reset":
-      return () => {
-        let later = Number.POSITIVE_INFINITY;
-        for (let back = 0; back < minutes; back++) {
-          const now = meanOf(state, signal, back);
-          if (now > later) return true;
-          if (!Number.isNaN(now)) later = now;
-        }
-        return false;
-      };
-  }
+  const place = state.set.daySignals.indexOf(signal);
+  const fails: Readonly<Record<typeof check, (row: number, slot: number) => boolean>> = {
+    frozen: (_, slot) => values[good + slot]! >= minutes / 2 && values[min + slot] === values[max + slot],
+    unit_slip: (row, slot) => {
+      const usual = state.days[row]!.mean[place]!;
+      const spread = Math.max(state.days[row]!.std[place]!, 1);
+      return usual >= 2 && values[max + slot]! <= 1 && Math.abs(100 * values[mean + slot]! - usual) <= 3 * spread;
+    },
+    counter_reset: (_, slot) => {
+      let later = Number.POSITIVE_INFINITY;
+      for (let back = 0; back < minutes; back++) {
+        const [means, from] = meansOf(state, signal, back);
+        const now = means ? means[from + slot]! : Number.NaN;
+        if (now > later) return true;
+        if (!Number.isNaN(now)) later = now;
+      }
+      return false;
+    },
+  };
+  const one = fails[check];
+  return () => {
+    for (let r = 0; r < state.count; r++) failed[r] = one(r, state.slotOf[r]!) ? 1 : 0;
+  };
 }

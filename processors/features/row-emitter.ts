@@ -127,35 +127,34 @@ export class RowEmitter {
   #emitEnd(end: number, out: Output): void {
     const { maxRowsPerBatch, partition, topic } = this.#options;
     this.#rows.atEnd(end);
-    const alive: (readonly [entity: string, slot: number])[] = [];
+    const alive: string[] = [];
+    const slots: number[] = [];
     const silent: string[] = [];
-    for (const held of this.panes.entities()) {
-      const activity = this.#rows.activityOf(held[1]);
-      if (activity === "alive") alive.push(held);
-      else if (activity === "silent") silent.push(held[0]);
+    for (const [entity, slot] of this.panes.entities()) {
+      const activity = this.#rows.activityOf(slot);
+      if (activity === "silent") silent.push(entity);
+      if (activity !== "alive") continue;
+      alive.push(entity);
+      slots.push(slot);
     }
+    const matrix = new Float32Array(alive.length * this.#set.columns.length);
+    const quality = new Float32Array(alive.length);
+    this.#rows.build(slots, matrix, quality);
     const chunks = Math.max(1, Math.ceil(alive.length / maxRowsPerBatch));
     for (let chunk = 0; chunk < chunks; chunk++) {
-      const part = alive.slice(chunk * maxRowsPerBatch, (chunk + 1) * maxRowsPerBatch);
-      const batch = this.#batch(end, part, chunk, chunks, chunk === 0 ? silent : []);
+      const [from, to] = [chunk * maxRowsPerBatch, Math.min(alive.length, (chunk + 1) * maxRowsPerBatch)];
+      const rows = { entities: alive.slice(from, to), slots: slots.slice(from, to), matrix, quality, from };
+      const batch = this.#batch(end, rows, chunk, chunks, chunk === 0 ? silent : []);
       out.send(topic, `${partition}/${end}/${chunk}`, batch, batch.windowEndMs);
     }
   }
 
-  #batch(
-    end: number,
-    held: readonly (readonly [entity: string, slot: number])[],
-    chunk: number,
-    chunks: number,
-    silent: string[],
-  ): FeatureBatch {
+  #batch(end: number, rows: Rows, chunk: number, chunks: number, silent: string[]): FeatureBatch {
+    const { entities, slots, from, matrix, quality } = rows;
     const columns = this.#set.columns.length;
-    const matrix = new Float32Array(held.length * columns);
-    const quality = new Float32Array(held.length);
     const firstOffset: number[] = [];
     const lastOffset: number[] = [];
-    for (const [row, [, slot]] of held.entries()) {
-      quality[row] = this.#rows.build(slot, matrix, row * columns);
+    for (const slot of slots) {
       const [first, last] = this.#rows.evidenceOf(slot);
       firstOffset.push(first);
       lastOffset.push(last);
@@ -168,13 +167,22 @@ export class RowEmitter {
       watermarkMs: end * MINUTE_MS,
       chunk,
       chunks,
-      entities: held.map(([entity]) => entity),
+      entities,
       columns,
-      matrix: Buffer.from(matrix.buffer),
-      quality: Buffer.from(quality.buffer),
+      matrix: Buffer.from(matrix.buffer, from * columns * 4, entities.length * columns * 4),
+      quality: Buffer.from(quality.buffer, from * 4, entities.length * 4),
       firstOffset,
       lastOffset,
       silent,
     };
   }
+}
+
+/** Rows of one batch: entities and slots are its own, matrix and quality those of the window end, from a row on. */
+interface Rows {
+  readonly entities: string[];
+  readonly slots: readonly number[];
+  readonly matrix: Float32Array<ArrayBuffer>;
+  readonly quality: Float32Array<ArrayBuffer>;
+  readonly from: number;
 }

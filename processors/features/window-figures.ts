@@ -1,34 +1,21 @@
-import { type CompiledColumn, MAX_WINDOW_MINUTES } from "./compile-columns.ts";
+import { type ChunkSums, OWN_ACTIVE, OWN_EVENTS } from "./chunk-sums.ts";
+import type { CompiledColumn } from "./compile-columns.ts";
 import type { Statistic } from "./definition.ts";
 import type { FeatureSet } from "./feature-set.ts";
 import { squaresAboutMean } from "./pane-cells.ts";
-import {
-  ACTIVE,
-  COUNT,
-  EVENTS,
-  FIRST,
-  FLAGGED,
-  GOOD,
-  LAST,
-  MAX,
-  MIN,
-  type PaneLayout,
-  SQUARES,
-  SQUARES_LOW,
-  SUM,
-  SUM_LOW,
-} from "./pane-layout.ts";
+import { type Need, needsOf, type SignalFields } from "./signal-sums.ts";
 
-/** What a window says of one signal, in this order; those that no column names are left out. */
-export const figureNames = ["count", "sum", "mean", "std", "min", "max", "first", "last", "flagged", "good"] as const;
+/** What a window says of one signal, in this order; those that no column needs are left out. */
+export const figureNames = [
+  ...(["count", "sum", "mean", "std", "min", "max", "first", "last", "slope", "flagged", "good"] as const),
+] as const;
 export const FIGURES = figureNames.length;
-const [F_COUNT, F_SUM, F_MEAN, F_STD, F_MIN, F_MAX, F_FIRST, F_LAST, F_FLAGGED, F_GOOD] = figureNames.map(
-  (_, i) => i,
-) as [number, number, number, number, number, number, number, number, number, number];
 export const figureOf = (name: (typeof figureNames)[number]): number => figureNames.indexOf(name);
+const [F_COUNT, F_SUM, F_MEAN, F_STD, F_MIN, F_MAX, F_FIRST, F_LAST, F_SLOPE, F_FLAGGED, F_GOOD] = figureNames.map(
+  (_, i) => i,
+) as [number, number, number, number, number, number, number, number, number, number, number];
 
-/** Statistics that are a figure, times a factor; a slope is none. */
-const fromFigure: Readonly<Partial<Record<Statistic, number>>> = {
+const fromFigure: Readonly<Record<Statistic, number>> = {
   count: F_COUNT,
   sum: F_SUM,
   mean: F_MEAN,
@@ -37,140 +24,188 @@ const fromFigure: Readonly<Partial<Record<Statistic, number>>> = {
   max: F_MAX,
   first: F_FIRST,
   last: F_LAST,
+  slope: F_SLOPE,
   flagged: F_FLAGGED,
   rate: F_SUM,
   coverage: F_GOOD,
 };
 
-/** The figures of all windows and signals of one entity, at [window][signal][figure]. */
+interface Wanted extends Readonly<Record<Need, boolean>> {
+  readonly signal: number;
+}
+
+/** The figures of all windows and signals of one chunk's slots, at [window][signal][figure][slot]. */
 export class WindowFigures {
   readonly values: Float64Array;
-  readonly #layout: PaneLayout;
+  /** Of each window: sums and sums of squares about the mean in one go are made of these. */
+  readonly #fields: readonly SignalFields[];
   readonly #signals: number;
-  /** For each window the signals to be described, and which of them need their spread. */
-  readonly #wanted: readonly { readonly signal: number; readonly std: boolean }[][];
+  readonly #slots: number;
+  readonly #wanted: readonly (readonly Wanted[])[];
+  /** By window and signal: the figures say that there is no value at all. */
+  readonly #empty: Uint8Array;
+  readonly #spoke: Uint8Array;
 
-  constructor(set: FeatureSet, layout: PaneLayout) {
-    this.#layout = layout;
+  constructor(set: FeatureSet, fields: readonly SignalFields[], slots: number) {
+    this.#fields = fields;
     this.#signals = set.signals.length;
-    this.values = new Float64Array(set.windows.length * this.#signals * FIGURES).fill(Number.NaN);
-    this.#wanted = set.windows.map((minutes, window) => {
-      const whole = minutes === set.windowMinutes || (set.hourly && minutes === 60);
-      return set.signals.flatMap((_, signal) => {
-        const columns = set.plan.filter(
-          (c) => "window" in c && "signal" in c && c.window === window && c.signal === signal,
-        );
-        const std = columns.some((c) => c.kind === "statistic" && c.statistic === "std");
-        return whole || columns.length > 0 ? [{ signal, std }] : [];
-      });
-    });
+    this.#slots = slots;
+    this.values = new Float64Array(set.windows.length * this.#signals * FIGURES * slots).fill(Number.NaN);
+    this.#empty = new Uint8Array(set.windows.length * this.#signals);
+    this.#spoke = new Uint8Array(slots);
+    this.#wanted = needsOf(set).map((signals) =>
+      signals.flatMap((needs, signal) => {
+        if (!needs) return [];
+        const has = (need: Need) => needs.has(need);
+        const [sum, squares, ordered, slope] = [has("sum"), has("squares"), has("ordered"), has("slope")];
+        const [min, max, flagged, good] = [has("min"), has("max"), has("flagged"), has("good")];
+        return [{ signal, sum, squares, min, max, flagged, good, ordered, slope }];
+      }),
+    );
   }
 
+  /** Where the figure of the chunk's first slot stands. */
   at(window: number, signal: number, figure: number): number {
-    return (window * this.#signals + signal) * FIGURES + figure;
+    return ((window * this.#signals + signal) * FIGURES + figure) * this.#slots;
   }
 
-  /** Describes what has been gathered of a window in `g`. */
-  describe(window: number, g: Float64Array): void {
-    const { cellAt, counted, centres, slotFields, ordered } = this.#layout;
-    const { values } = this;
-    // No such line is a zero where the entity spoke at all; no sample of a metric is a gap.
-    const spoke = g[slotFields + EVENTS]! > 0;
-    for (const { signal, std } of this.#wanted[window]!) {
-      const c = cellAt[signal]!;
-      const at = this.at(window, signal, 0);
-      const n = g[c + COUNT]!;
-      if (counted[signal]) {
-        values[at + F_COUNT] = spoke ? n : Number.NaN;
-        values[at + F_SUM] = values[at + F_COUNT]!;
-        values[at + F_MEAN] = spoke ? n / g[slotFields + ACTIVE]! : Number.NaN;
-        continue;
-      }
-      if (n === 0) {
-        if (Number.isNaN(values[at + F_COUNT]!) && values[at + F_GOOD] === 0) continue; // nor had the last one
-        values.fill(Number.NaN, at, at + F_FLAGGED);
-        values[at + F_FLAGGED] = 0;
-        values[at + F_GOOD] = 0;
-        continue;
-      }
-      const sum = g[c + SUM]! + g[c + SUM_LOW]!;
-      values[at + F_COUNT] = n;
-      values[at + F_SUM] = sum + centres[signal]! * n;
-      values[at + F_MEAN] = centres[signal]! + sum / n;
-      if (std) values[at + F_STD] = n < 2 ? Number.NaN : Math.sqrt(squaresIn(g, c) / (n - 1));
-      values[at + F_MIN] = g[c + MIN]!;
-      values[at + F_MAX] = g[c + MAX]!;
-      values[at + F_FLAGGED] = g[c + FLAGGED]!;
-      values[at + F_GOOD] = g[c + GOOD]!;
-      if (ordered) {
-        values[at + F_FIRST] = g[c + FIRST]!;
-        values[at + F_LAST] = g[c + LAST]!;
+  /** Describes a window that is the sum of two places, the older one first. */
+  describe(window: number, sums: ChunkSums, older: number, newer: number): void {
+    const slots = this.#slots;
+    const [a, b] = [sums.ownAt(older), sums.ownAt(newer)];
+    const active = OWN_ACTIVE * slots;
+    for (let i = 0; i < slots; i++) {
+      const events = OWN_EVENTS * slots + i;
+      this.#spoke[i] = sums.own[a + events]! + sums.own[b + events]! > 0 ? 1 : 0;
+    }
+    for (const wanted of this.#wanted[window]!) {
+      const f = this.#fields[wanted.signal]!;
+      const v = sums.signals[wanted.signal];
+      const at = this.at(window, wanted.signal, 0);
+      if (f.counted) {
+        const [from, other] = v ? [older * f.size, newer * f.size] : [-1, -1];
+        this.#describeLines(at, v, from, other, sums.own, a + active, b + active);
+      } else if (!v) this.#describeNone(window * this.#signals + wanted.signal, at);
+      else {
+        this.#empty[window * this.#signals + wanted.signal] = 0;
+        this.#describeValues(wanted, f, at, v, older * f.size, newer * f.size);
       }
     }
   }
 
-  /** Where a statistic's figure stands and what it is multiplied with; null for a slope. */
-  placeOf(column: CompiledColumn & { kind: "statistic" }, minutes: number): { at: number; factor: number } | null {
-    const figure = fromFigure[column.statistic];
-    if (figure === undefined) return null;
+  /** Where a statistic's figure stands and what it is multiplied with. */
+  placeOf(column: CompiledColumn & { kind: "statistic" }, minutes: number): { at: number; factor: number } {
     const perMinute = column.statistic === "rate" || column.statistic === "coverage";
-    return { at: this.at(column.window, column.signal, figure), factor: perMinute ? 1 / minutes : 1 };
+    return {
+      at: this.at(column.window, column.signal, fromFigure[column.statistic]),
+      factor: perMinute ? 1 / minutes : 1,
+    };
+  }
+
+  /** No such line is a zero where the entity spoke at all; no sample of a metric is a gap. */
+  #describeLines(
+    at: number,
+    v: Float64Array | undefined,
+    from: number,
+    other: number,
+    own: Float64Array,
+    active: number,
+    otherActive: number,
+  ): void {
+    const { values } = this;
+    const slots = this.#slots;
+    for (let i = 0; i < slots; i++) {
+      const n = this.#spoke[i] === 0 ? Number.NaN : v ? v[from + i]! + v[other + i]! : 0;
+      values[at + F_COUNT * slots + i] = n;
+      values[at + F_SUM * slots + i] = n;
+      values[at + F_MEAN * slots + i] = n / (own[active + i]! + own[otherActive + i]!);
+    }
+  }
+
+  #describeNone(place: number, at: number): void {
+    if (this.#empty[place] === 1) return;
+    this.#empty[place] = 1;
+    const slots = this.#slots;
+    this.values.fill(Number.NaN, at, at + F_FLAGGED * slots);
+    this.values.fill(0, at + F_FLAGGED * slots, at + FIGURES * slots);
+  }
+
+  #describeValues(wanted: Wanted, f: SignalFields, at: number, v: Float64Array, a: number, b: number): void {
+    const { values } = this;
+    const slots = this.#slots;
+    for (let i = 0; i < slots; i++) {
+      const n = v[a + i]! + v[b + i]!;
+      values[at + F_COUNT * slots + i] = n === 0 ? Number.NaN : n;
+    }
+    if (wanted.sum) this.#describeSums(f, at, v, a, b, wanted.squares);
+    if (wanted.min) least(values, at + F_MIN * slots, v, a + f.min, b + f.min, slots);
+    if (wanted.max) greatest(values, at + F_MAX * slots, v, a + f.max, b + f.max, slots);
+    if (wanted.flagged) addTwo(values, at + F_FLAGGED * slots, v, a + f.flagged, b + f.flagged, slots);
+    if (wanted.good) addTwo(values, at + F_GOOD * slots, v, a + f.good, b + f.good, slots);
+    if (wanted.slope) slopes(values, at + F_SLOPE * slots, v, a + f.slope, b + f.slope, slots);
+    if (wanted.ordered) this.#describeOrdered(f, at, v, a, b);
+  }
+
+  #describeSums(f: SignalFields, at: number, v: Float64Array, a: number, b: number, squares: boolean): void {
+    const { values } = this;
+    const slots = this.#slots;
+    const { centre } = f;
+    for (let i = 0; i < slots; i++) {
+      const n = v[a + i]! + v[b + i]!;
+      const held = v[b + f.sum + i]!;
+      const sum = v[a + f.sum + i]!;
+      const high = held + sum;
+      const part = high - held;
+      const low = v[b + f.sum + slots + i]! + (held - (high - part) + (sum - part) + v[a + f.sum + slots + i]!);
+      const all = high + low;
+      // 0 / 0 and NaN where there is no value.
+      values[at + F_SUM * slots + i] = n === 0 ? Number.NaN : all + centre * n;
+      values[at + F_MEAN * slots + i] = centre + all / n;
+      if (!squares) continue;
+      const heldSquares = v[b + f.squares + i]!;
+      const more = v[a + f.squares + i]!;
+      const q = heldSquares + more;
+      const qPart = q - heldSquares;
+      const qLow =
+        v[b + f.squares + slots + i]! + (heldSquares - (q - qPart) + (more - qPart) + v[a + f.squares + slots + i]!);
+      values[at + F_STD * slots + i] =
+        n < 2 ? Number.NaN : Math.sqrt(squaresAboutMean(n, high, low, q, qLow) / (n - 1));
+    }
+  }
+
+  #describeOrdered(f: SignalFields, at: number, v: Float64Array, a: number, b: number): void {
+    const { values } = this;
+    const slots = this.#slots;
+    for (let i = 0; i < slots; i++) {
+      const [first, last] = [v[a + i]! > 0 ? a : b, v[b + i]! > 0 ? b : a];
+      const none = v[a + i]! + v[b + i]! === 0;
+      values[at + F_FIRST * slots + i] = none ? Number.NaN : v[first + f.ordered + i]!;
+      values[at + F_LAST * slots + i] = none ? Number.NaN : v[last + f.ordered + slots + i]!;
+    }
   }
 }
 
-/** Sum of squares about the mean of the cell at `c`. */
-export const squaresIn = (g: Float64Array, c: number): number =>
-  squaresAboutMean(g[c + COUNT]!, g[c + SUM]!, g[c + SUM_LOW]!, g[c + SQUARES]!, g[c + SQUARES_LOW]!);
-
-/** Slopes of one signal over some windows, shortest first, each with the column it goes to. */
-export interface Slopes {
-  readonly signal: number;
-  readonly windows: readonly { readonly minutes: number; readonly column: number }[];
+/** Without a value infinite, which a row shows as missing. */
+function least(values: Float64Array, at: number, v: Float64Array, a: number, b: number, slots: number): void {
+  for (let i = 0; i < slots; i++) values[at + i] = v[a + i]! < v[b + i]! ? v[a + i]! : v[b + i]!;
 }
 
-const ys = new Float64Array(MAX_WINDOW_MINUTES);
+function greatest(values: Float64Array, at: number, v: Float64Array, a: number, b: number, slots: number): void {
+  for (let i = 0; i < slots; i++) values[at + i] = v[a + i]! > v[b + i]! ? v[a + i]! : v[b + i]!;
+}
 
-/**
- * Least squares through the float32 means of the minutes up to the newest one, per minute; NaN below two of them. The
- * means lie at `newest`, and each minute before it `step` lower, around the ring that begins at `ring` and is `length`
- * long.
- */
-export function writeSlopes(
-  { windows }: Slopes,
-  means: Float32Array,
-  newest: number,
-  step: number,
-  ring: number,
-  length: number,
-  write: (column: number, value: number) => void,
-): void {
-  let n = 0;
-  let sumX = 0;
-  let sumY = 0;
-  let from = newest;
-  let read = 0;
-  for (const { minutes, column } of windows) {
-    for (; read < minutes; read++) {
-      const y = means[from]!;
-      ys[read] = y;
-      from -= step;
-      if (from < ring) from += length;
-      if (Number.isNaN(y)) continue;
-      n++;
-      sumX -= read;
-      sumY += y;
-    }
-    const meanX = sumX / n;
-    const meanY = sumY / n;
-    let xy = 0;
-    let xx = 0;
-    for (let i = 0; i < minutes; i++) {
-      const y = ys[i]!;
-      if (Number.isNaN(y)) continue;
-      const x = -i - meanX;
-      xy += x * (y - meanY);
-      xx += x * x;
-    }
-    write(column, n < 2 ? Number.NaN : xy / xx);
+function addTwo(values: Float64Array, at: number, v: Float64Array, a: number, b: number, slots: number): void {
+  for (let i = 0; i < slots; i++) values[at + i] = v[a + i]! + v[b + i]!;
+}
+
+/** Least squares through the minutes' means, per minute; NaN below two of them. */
+function slopes(values: Float64Array, at: number, v: Float64Array, a: number, b: number, slots: number): void {
+  for (let i = 0; i < slots; i++) {
+    const n = v[a + i]! + v[b + i]!;
+    const x = v[a + slots + i]! + v[b + slots + i]!;
+    const xx = v[a + 2 * slots + i]! + v[b + 2 * slots + i]!;
+    const y = v[a + 3 * slots + i]! + v[b + 3 * slots + i]!;
+    const xy = v[a + 4 * slots + i]! + v[b + 4 * slots + i]!;
+    values[at + i] = n < 2 ? Number.NaN : (n * xy - x * y) / (n * xx - x * x);
   }
 }

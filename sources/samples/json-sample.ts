@@ -95,7 +95,7 @@ export class JsonSampleReader implements SampleReader {
     let values = 0;
     for (let signal = 0; signal < sample.values.length; signal++) {
       const value = sample.values[signal]!;
-      if (value !== value) continue;
+      if (Number.isNaN(value)) continue;
       values++;
       if (this.#counts[signal] && !(value >= 0 && Number.isSafeInteger(value))) {
         return fault("bad_value", `A count is ${value}, not a whole number.`);

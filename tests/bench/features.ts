@@ -21,7 +21,7 @@ const round = (value: number) => Math.round(value).toLocaleString("en");
 function costs(set: FeatureSet, minutes: number, parse: boolean): { intake: number; rows: number } {
   const instances = 500;
   const stage = new BareStage(set);
-  const matrix = new Float32Array(512 * set.columns.length);
+  const matrix = new Float32Array(instances * set.columns.length);
   const sum = { intake: 0, rows: 0, values: 0 };
   for (let m = 0; m < minutes + 30; m++) {
     const events = minuteOfEvents(instances, START + m);

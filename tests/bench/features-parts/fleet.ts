@@ -132,6 +132,7 @@ export class BareStage {
   readonly #seen = new SeenEvents("seen");
   readonly #intake: Intake;
   readonly #rows: RowBuilder;
+  readonly #quality = new Float32Array(200_000);
   readonly #hash = newHash();
 
   constructor(set: FeatureSet) {
@@ -159,14 +160,12 @@ export class BareStage {
   close(minute: number, matrix: Float32Array): number {
     this.panes.closeBelow(minute + 1);
     this.#rows.atEnd(minute + 1);
-    let rows = 0;
-    for (const [, slot] of this.panes.entities()) {
-      if (this.#rows.activityOf(slot) !== "alive") continue;
-      this.#rows.build(slot, matrix, (rows++ % 512) * this.#set.columns.length);
-    }
+    const slots: number[] = [];
+    for (const [, slot] of this.panes.entities()) if (this.#rows.activityOf(slot) === "alive") slots.push(slot);
+    this.#rows.build(slots, matrix, this.#quality);
     this.panes.evictBelow(minute + 2 - reachMinutes(this.#set), minute + 2 - reachMinutes(this.#set));
     this.#seen.evictBelow(minute + 1);
-    return rows;
+    return slots.length;
   }
 }
 

@@ -40,7 +40,7 @@ export interface Rolling {
 export function compareRolling(): Rolling {
   const minutes = Array.from({ length: MINUTES }, (_, m) => minuteOfEvents(INSTANCES, START + m));
   const set = rollingSet();
-  const matrix = new Float32Array(512 * set.columns.length);
+  const matrix = new Float32Array(INSTANCES * set.columns.length);
   const seconds = Array.from({ length: ROUNDS + 1 }, () =>
     secondsOf(() => {
       const stage = new BareStage(set);
