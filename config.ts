@@ -102,6 +102,13 @@ export const options = {
     2,
   ),
   graceMs: whole("WEIR_GRACE_MS", "How long a window outlives its end.", 60_000, 0, 3_600_000),
+  samplesCloseAfterMs: whole(
+    "WEIR_SAMPLES_CLOSE_AFTER_MS",
+    "How long no sample may come, once all are read, before the minutes still open close.",
+    120_000,
+    0,
+    3_600_000,
+  ),
   awsRegion: text("AWS_REGION", "Region of Kinesis and S3.", "us-east-1"),
   kinesisStream: text("WEIR_KINESIS_STREAM", "Stream the CloudWatch subscriptions deliver to."),
   kinesisEndpoint: text("WEIR_KINESIS_ENDPOINT", "Endpoint other than AWS's own.", ""),

@@ -18,7 +18,7 @@ export type Cleanup = "delete" | "compact" | "compact,delete";
 
 export interface TopicDefinition {
   readonly name: TopicName;
-  /** Avro record of the value: file `schemas/avro/<schema>.avsc`, subject `<topic>-value`. Null: bytes of the runtime. */
+  /** Avro record of the value: file `schemas/avro/<schema>.avsc`, subject `<topic>-value`. Null: bytes of the runtime, or of others. */
   readonly schema: string | null;
   readonly cleanup: Cleanup;
 }
@@ -39,6 +39,8 @@ export const topics = {
   checkpoints: topicName("ingest.checkpoints"),
   logsRaw: topicName("logs.raw"),
   features: topicName("features"),
+  samples: topicName("samples"),
+  samplesFeatures: topicName("samples.features"),
   predictions: topicName("predictions"),
   anomalies: topicName("anomalies"),
   anomaliesByGroup: topicName("anomalies.by-group"),
@@ -69,6 +71,7 @@ const t = topics;
 export const stages = {
   bridge: stage("bridge", null, [t.logsRaw, t.checkpoints, t.kinesisDead], { rekeyed: [t.logsRaw] }),
   features: stage("features", t.logsRaw, [t.features]),
+  samples: stage("samples", t.samples, [t.samplesFeatures]),
   score: stage("score", t.features, [t.predictions, t.anomalies, t.anomaliesByGroup], {
     rekeyed: [t.anomaliesByGroup],
   }),
@@ -90,6 +93,8 @@ const data = (name: TopicName, schema: string, cleanup: Cleanup = "delete"): Top
 export const topicDefinitions: readonly TopicDefinition[] = [
   data(t.logsRaw, "log-batch"),
   data(t.features, "feature-batch"),
+  { name: t.samples, schema: null, cleanup: "delete" },
+  data(t.samplesFeatures, "feature-batch"),
   data(t.predictions, "prediction-batch"),
   data(t.anomalies, "anomaly"),
   data(t.anomaliesByGroup, "anomaly-edge"),
@@ -110,6 +115,7 @@ export const topicDefinitions: readonly TopicDefinition[] = [
         ],
   ),
   data(lateTopicFor(t.logsRaw), "dead-letter"),
+  data(lateTopicFor(t.samples), "dead-letter"),
 ];
 
 const DAY_MS = 86_400_000;

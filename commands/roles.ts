@@ -19,6 +19,12 @@ import {
 export const roles = {
   bridge: { needs: ["kinesisStream"], stages: [stages.bridge], load: () => import("./roles/bridge.ts") },
   features: { needs: [], stages: [stages.features], load: () => import("./roles/features.ts") },
+  samples: {
+    needs: [],
+    stages: [stages.samples],
+    load: () => import("./roles/samples.ts"),
+    onlyByName: true,
+  },
   score: {
     needs: ["tritonGrpc", "modelRepository"],
     stages: [stages.score],
@@ -43,12 +49,17 @@ interface RoleDefinition {
   readonly needs: readonly OptionName[];
   readonly stages: readonly StageDefinition[];
   readonly load: () => Promise<{ create: (context: RoleContext) => Promise<Runnable[]> | Runnable[] }>;
+  /** Reads what others write: `all` does not mean it. */
+  readonly onlyByName?: boolean;
 }
 
 export type Role = keyof typeof roles;
 export const roleNames = Object.keys(roles) as Role[];
-/** What `all` and `weir start` mean: the roles that run stages. */
-export const stageRoles = roleNames.filter((role) => roles[role].stages.length > 0);
+/** What `all` and `weir start` mean: the roles that run stages of the pipeline from Kinesis. */
+export const stageRoles = roleNames.filter((name) => {
+  const role: RoleDefinition = roles[name];
+  return role.stages.length > 0 && !role.onlyByName;
+});
 
 export interface RoleContext {
   readonly config: Config;

@@ -39,6 +39,20 @@ const readAvsc = (name: string): Schema =>
 
 export const typeOf = (schema: Schema): Type => avro.Type.forSchema(schema as never);
 
+/** What values are written into before their length is known; grows to the largest so far. */
+let scratch = Buffer.allocUnsafeSlow(65_536);
+
+/** The value's bytes behind `headBytes` free ones. avsc's own `toBuffer` writes whatever is longer than 1 KB twice. */
+export function encodeAvro(type: Type, value: unknown, headBytes = 0): Buffer {
+  let end = type.encode(value, scratch, headBytes);
+  while (end < 0) {
+    // It tells how much was missing, as a negative number.
+    scratch = Buffer.allocUnsafeSlow(2 * (scratch.length - end));
+    end = type.encode(value, scratch, headBytes);
+  }
+  return Buffer.from(scratch.subarray(0, end));
+}
+
 /**
  * Avro values in the registry's wire format (byte 0, big-endian schema id, body), one subject `<topic>-value` a topic.
  *
@@ -72,11 +86,9 @@ export class Codecs {
   encode(topic: string, value: unknown): Buffer {
     const entry = this.#byTopic.get(topic);
     if (!entry) throw new Error(`No schema is registered for topic ${topic}.`);
-    const body = entry.type.toBuffer(value);
-    const out = Buffer.allocUnsafe(5 + body.length);
+    const out = encodeAvro(entry.type, value, 5);
     out[0] = 0;
     out.writeInt32BE(entry.id, 1);
-    body.copy(out, 5);
     return out;
   }
 

@@ -1,2 +1,1 @@
 export * from "./kinesis/index.ts";
-export * from "./samples/index.ts";

@@ -67,10 +67,11 @@ export class EntitySlots {
     const rounded = this.#rounded(minute);
     const holder = this.#slots.holder(slot);
     if (!holder || holder.lastMinute >= rounded) return;
-    const before = holder.lastMinute;
+    this.#undo.add(this.#untouch, slot, holder.lastMinute);
     this.#slots.touch(slot, rounded);
-    this.#undo.add(() => this.#slots.replace(slot, { ...holder, lastMinute: before }));
   }
+
+  readonly #untouch = (slot: number, before: number): void => this.#slots.untouch(slot, before);
 
   /** After a restore: the entity is known to have had an event in a minute that is closed. */
   wasThere(slot: number, minute: number): void {
@@ -85,9 +86,9 @@ export class EntitySlots {
   noteSignals(chunk: PaneChunk, words: Words): void {
     const { slotsPerChunk, headerWords } = this.#layout;
     const first = chunk.index * slotsPerChunk;
-    const before = Array.from({ length: slotsPerChunk }, (_, i) => this.#closedAt[first + i]);
+    const before = this.#closedAt.slice(first, first + slotsPerChunk);
     this.#undo.add(() => {
-      for (const [i, minute] of before.entries()) this.#closedAt[first + i] = minute;
+      for (let i = 0; i < slotsPerChunk; i++) this.#closedAt[first + i] = before[i];
     });
     for (let i = 0; i < slotsPerChunk; i++) {
       const at = placeOf(words, i);

@@ -102,6 +102,7 @@ const MAX_DELTA_BYTES = 65_536;
 export interface ChangedSlot {
   readonly chunk: PaneChunk;
   readonly slotInChunk: number;
+  /** -1: it held nothing. */
   readonly oldAt: number;
 }
 
@@ -128,12 +129,12 @@ export function encodeDeltas(
   for (const { chunk, slotInChunk, oldAt } of changed) {
     const own = slotInChunk * layout.slot + layout.slotFields;
     const oldOwn = oldAt + layout.slotFields;
-    if (chunk.open![own + EVENTS] === old[oldOwn + EVENTS] && chunk.open![own + REFUSED] === old[oldOwn + REFUSED])
-      continue; // what was written to it has been taken back
+    const [events, refused] = oldAt < 0 ? [0, 0] : [old[oldOwn + EVENTS], old[oldOwn + REFUSED]];
+    if (chunk.open![own + EVENTS] === events && chunk.open![own + REFUSED] === refused) continue; // it has been taken back
     if (at > room) end();
     words.u[at * 2] = chunk.index;
     words.u[at * 2 + 1] = slotInChunk;
-    at = encodeSlot(layout, chunk.open!, slotInChunk * layout.slot, old, oldAt, words, at + DELTA_SLOT_HEAD);
+    at = encodeSlot(layout, chunk.open!, slotInChunk * layout.slot, oldAt < 0 ? null : old, oldAt, words, at + DELTA_SLOT_HEAD);
   }
   if (at > DELTA_HEAD) end();
   return values;

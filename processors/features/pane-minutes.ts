@@ -21,6 +21,9 @@ export class PaneMinutes {
   #chunks = 0;
   #openChunks = 0;
   #closedBytes = 0;
+  /** The minute written to last: most writes go to it again. */
+  #lastMinute = Number.NaN;
+  #lastChunks: (PaneChunk | undefined)[] = [];
   /** Memory of closed chunks, to be used again: right away, or once their closing cannot be taken back. */
   #pool: Float64Array[] = [];
   #retired: Float64Array[] = [];
@@ -67,7 +70,11 @@ export class PaneMinutes {
 
   /** The open chunk, made where there is none. Throws `PANES_FULL` (fatal) at the limit of minutes. */
   open(minute: number, index: number): PaneChunk {
-    const chunks = this.#minuteToWrite(minute);
+    if (minute !== this.#lastMinute) {
+      this.#lastChunks = this.#minuteToWrite(minute);
+      this.#lastMinute = minute;
+    }
+    const chunks = this.#lastChunks;
     const held = chunks[index];
     if (held?.open) return held;
     const chunk = newChunk(minute, index);
@@ -111,6 +118,7 @@ export class PaneMinutes {
   /** Forgets the minutes below and returns their chunks. */
   evictBelow(minute: number): PaneChunk[] {
     if (this.#oldest >= minute) return [];
+    this.#lastMinute = Number.NaN;
     const evicted: PaneChunk[] = [];
     const before = [this.#oldest, this.#chunks, this.#closedBytes] as const;
     const gone: [number, (PaneChunk | undefined)[]][] = [];
@@ -131,6 +139,7 @@ export class PaneMinutes {
     }
     this.#undo.add(() => {
       for (const [m, chunks] of gone) this.#minutes.set(m, chunks);
+      this.#lastMinute = Number.NaN;
       [this.#oldest, this.#chunks, this.#closedBytes] = before;
     });
     return evicted;
@@ -138,6 +147,7 @@ export class PaneMinutes {
 
   /** For a restore: what the changelog holds of a chunk, or that it holds nothing any more. */
   restore(minute: number, index: number, read: ReadChunk | null): void {
+    this.#lastMinute = Number.NaN;
     const chunks = this.#minutes.get(minute) ?? [];
     const held = chunks[index];
     if (held) {
@@ -183,6 +193,7 @@ export class PaneMinutes {
     this.#undo.add(() => {
       this.#minutes.delete(minute);
       this.#open.delete(minute);
+      this.#lastMinute = Number.NaN;
       this.#oldest = before;
     });
     return chunks;

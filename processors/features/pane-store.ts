@@ -50,7 +50,7 @@ export class PaneStore implements StateStore {
   constructor(name: string, layout: PaneLayout, limits: PaneStoreLimits) {
     this.name = storeName(name);
     this.layout = layout;
-    this.#values = new ValueLogs(layout.slot);
+    this.#values = new ValueLogs(layout);
     this.#minutes = new PaneMinutes(layout, limits.minutes, this.#undo);
     this.#entities = new EntitySlots(layout, limits, this.#undo);
   }
@@ -213,13 +213,13 @@ export class PaneStore implements StateStore {
   }
 
   #flushOpen(write: Write): void {
-    const { chunks, slots, old } = this.#values.changed;
+    const { chunks, slots, oldAt, old } = this.#values.changed;
     const byMinute = new Map<number, ChangedSlot[]>();
     for (const [n, chunk] of chunks.entries()) {
       if (!chunk.open || !this.#minutes.holds(chunk)) continue;
       const changed = byMinute.get(chunk.minute) ?? [];
       byMinute.set(chunk.minute, changed);
-      changed.push({ chunk, slotInChunk: slots[n]!, oldAt: n * this.layout.slot });
+      changed.push({ chunk, slotInChunk: slots[n]!, oldAt: oldAt[n]! });
     }
     for (const [minute, changed] of byMinute) {
       const deltas = encodeDeltas(this.layout, minute, changed, old);

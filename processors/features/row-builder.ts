@@ -186,10 +186,13 @@ export class RowBuilder {
       const slot = slotOf[r]!;
       let expected = 0;
       let good = 0;
-      for (const signal of this.#panes.signalsOf(chunk * slots + slot)) {
+      const signals = this.#panes.signalsOf(chunk * slots + slot);
+      for (let s = 0; s < signals.length; s++) {
+        const signal = signals[s]!;
         if (this.#isMetric[signal] === 0) continue;
         expected += set.windowMinutes;
-        if (this.#failed[signal]!.some((failed) => failed[r] === 1)) continue;
+        const failed = this.#failed[signal]!;
+        if (failed.length > 0 && failed.some((of) => of[r] === 1)) continue;
         good += figures.values[figures.at(this.#mainWindow, signal, GOOD) + slot]!;
       }
       const events = mine[OWN_EVENTS * slots + slot]!;

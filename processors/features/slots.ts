@@ -66,6 +66,12 @@ export class Slots {
     if (held && minute > held.lastMinute) held.lastMinute = minute;
   }
 
+  /** Takes a `touch` back, if it was the last change. */
+  untouch(slot: number, before: number): void {
+    const held = this.#slots[slot];
+    if (held) held.lastMinute = before;
+  }
+
   /** Replaces the holder as it is, its newest minute too. */
   replace(slot: number, holder: Slot): void {
     this.#slots[slot] = holder;

@@ -1,36 +1,54 @@
-import type { PaneChunk } from "./pane-chunk.ts";
+import { isUsed, type PaneChunk } from "./pane-chunk.ts";
+import type { PaneLayout } from "./pane-layout.ts";
+
+/** The slot held nothing, and nothing was copied. */
+export const WAS_EMPTY = -1;
 
 /** What slots held before they were first written to. Its memory is kept for the next time. */
 export class ValueLog {
   readonly chunks: PaneChunk[] = [];
   readonly slots: number[] = [];
+  /** Where the slot's old values begin, or that there were none. */
+  readonly oldAt: number[] = [];
   /** Old values lie one slot after the other, in the order they were added. */
   old: Float64Array;
-  readonly #stride: number;
+  readonly #layout: PaneLayout;
+  #copied = 0;
 
-  constructor(stride: number) {
-    this.#stride = stride;
-    this.old = new Float64Array(stride * 64);
+  constructor(layout: PaneLayout) {
+    this.#layout = layout;
+    this.old = new Float64Array(layout.slot * 64);
   }
 
   add(chunk: PaneChunk, slotInChunk: number): void {
-    const at = this.chunks.length * this.#stride;
+    const stride = this.#layout.slot;
+    const from = slotInChunk * stride;
+    this.chunks.push(chunk);
+    this.slots.push(slotInChunk);
+    if (!isUsed(this.#layout, chunk.open!, from)) {
+      this.oldAt.push(WAS_EMPTY);
+      return;
+    }
+    const at = this.#copied;
     if (at === this.old.length) {
       const larger = new Float64Array(this.old.length * 2);
       larger.set(this.old);
       this.old = larger;
     }
-    this.chunks.push(chunk);
-    this.slots.push(slotInChunk);
-    const from = slotInChunk * this.#stride;
-    for (let i = 0; i < this.#stride; i++) this.old[at + i] = chunk.open![from + i]!;
+    this.oldAt.push(at);
+    for (let i = 0; i < stride; i++) this.old[at + i] = chunk.open![from + i]!;
+    this.#copied += stride;
   }
 
   /** Puts everything back, where the chunk is still open. */
   undo(): void {
     for (let n = this.chunks.length - 1; n >= 0; n--) {
-      const at = n * this.#stride;
-      this.chunks[n]!.open?.set(this.old.subarray(at, at + this.#stride), this.slots[n]! * this.#stride);
+      const stride = this.#layout.slot;
+      const open = this.chunks[n]!.open;
+      const into = this.slots[n]! * stride;
+      const at = this.oldAt[n]!;
+      if (at === WAS_EMPTY) open?.fill(0, into, into + stride);
+      else open?.set(this.old.subarray(at, at + stride), into);
     }
     this.clear();
   }
@@ -38,6 +56,8 @@ export class ValueLog {
   clear(): void {
     this.chunks.length = 0;
     this.slots.length = 0;
+    this.oldAt.length = 0;
+    this.#copied = 0;
   }
 }
 
@@ -52,10 +72,10 @@ export class ValueLogs {
   #changed: ValueLog;
   #flushed: ValueLog;
 
-  constructor(stride: number) {
-    this.#record = new ValueLog(stride);
-    this.#changed = new ValueLog(stride);
-    this.#flushed = new ValueLog(stride);
+  constructor(layout: PaneLayout) {
+    this.#record = new ValueLog(layout);
+    this.#changed = new ValueLog(layout);
+    this.#flushed = new ValueLog(layout);
   }
 
   /** Before a slot is written to. False: this record has touched it already. */

@@ -10,6 +10,8 @@ import type { TaskTime } from "./time.ts";
 
 /** Bytes of one fetch; one more is fetched ahead while it is processed, and no further: the broker keeps the rest. */
 const FETCH_BYTES = 1_048_576;
+/** Small records by the ten thousand: fewer of them at a time live shorter, which is what their memory costs. */
+const RAW_FETCH_BYTES = 262_144;
 const MAX_WAIT_MS = 500;
 
 /**
@@ -38,6 +40,8 @@ export class Work {
   #caughtUp = false;
   /** Since when the end of the input has stood still. */
   #quietSinceMs = Number.POSITIVE_INFINITY;
+  /** When the fetch in flight was sent. */
+  #askedMs = 0;
 
   constructor(
     binding: StageBinding,
@@ -77,11 +81,12 @@ export class Work {
   async run(): Promise<void> {
     let pending = this.#fetch(this.position);
     while (!this.#stop.aborted) {
+      const askedMs = this.#askedMs;
       const batch = await this.#commitsUntil(pending);
       if (this.#stop.aborted) return;
       pending = this.#fetch(batch.nextOffset);
       this.endOffset = batch.endOffset;
-      await this.#take(batch);
+      await this.#take(batch, askedMs);
     }
   }
 
@@ -101,7 +106,9 @@ export class Work {
   }
 
   #fetch(offset: number): Promise<FetchResult> {
-    const options = { maxBytes: FETCH_BYTES, maxWaitMs: this.#patienceMs() };
+    this.#askedMs = this.#time.nowMs();
+    const maxBytes = isRawProcessor(this.#ownership.processor) ? RAW_FETCH_BYTES : FETCH_BYTES;
+    const options = { maxBytes, maxWaitMs: this.#patienceMs() };
     const result = this.#reader.fetch(this.#binding.input, this.#id.partition, offset, options);
     result.catch(() => undefined); // awaited later; a failure of the turn in between must not be unhandled
     this.#pending = result;
@@ -120,7 +127,7 @@ export class Work {
     }
   }
 
-  async #take(batch: FetchResult): Promise<void> {
+  async #take(batch: FetchResult, askedMs: number): Promise<void> {
     const { records } = batch;
     const { processor } = this.#ownership;
     const portion = Intake.portion(processor);
@@ -136,7 +143,7 @@ export class Work {
     }
     this.#next = batch.nextOffset;
     this.#caughtUp = this.#next >= batch.endOffset;
-    this.#noticeQuiet(records.length > 0);
+    this.#noticeQuiet(records.length > 0, askedMs);
     if (this.overlay.isEmpty) this.position = this.#next;
   }
 
@@ -147,13 +154,14 @@ export class Work {
     return Math.max(1, Math.min(afterMs, MAX_WAIT_MS));
   }
 
-  #noticeQuiet(moved: boolean): void {
+  /** An answer that found nothing tells of the time when it was asked for: this process may have stood still since. */
+  #noticeQuiet(moved: boolean, askedMs: number): void {
     const { processor } = this.#ownership;
     if (!isRawProcessor(processor) || !processor.silence) return;
-    const now = this.#time.nowMs();
     if (!this.#caughtUp) this.#quietSinceMs = Number.POSITIVE_INFINITY;
-    else if (moved || this.#quietSinceMs === Number.POSITIVE_INFINITY) this.#quietSinceMs = now;
-    if (now - this.#quietSinceMs >= processor.silence.afterMs && processor.silence.decide()) this.overlay.decided();
+    else if (moved || this.#quietSinceMs === Number.POSITIVE_INFINITY) this.#quietSinceMs = this.#time.nowMs();
+    const quietMs = askedMs - this.#quietSinceMs;
+    if (quietMs >= processor.silence.afterMs && processor.silence.decide()) this.overlay.decided();
   }
 
   /** Milliseconds until the next look; Infinity when nothing waits to be committed. */

@@ -13,6 +13,7 @@ const schedules: Readonly<Record<string, number>> = {
   "counted-windows": 1_300,
   "counted-windows-by-group": 350,
   fleet: 350,
+  samples: 350,
 };
 
 const explored = new Map<string, Promise<Exploration>>();

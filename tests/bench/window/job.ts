@@ -18,6 +18,7 @@ const { values: flags } = parseArgs({
     "commit-ms": { type: "string", default: "100" },
     out: { type: "string", default: "batches" },
     processes: { type: "string", default: "1" },
+    compression: { type: "string", default: "none" },
     /** Of a child: its partitions. */
     partitions: { type: "string" },
   },
@@ -29,7 +30,11 @@ interface Used {
   readonly peakRssMib: number;
 }
 
-const broker = connectBroker({ brokers: [flags.bootstrap], clientId: flags.app });
+const broker = connectBroker({
+  brokers: [flags.bootstrap],
+  clientId: flags.app,
+  compression: flags.compression === "zstd" ? "zstd" : "none",
+});
 const settings = (partitions: readonly number[]): StageSettings => ({
   app: flags.app,
   partitions,

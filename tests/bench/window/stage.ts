@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import { compileFeatureSet, rowsOf, SamplesProcessor } from "../../../processors/index.ts";
-import { type FeatureBatch, standaloneSchema, typeOf } from "../../../schemas/index.ts";
-import { JsonSampleReader } from "../../../sources/index.ts";
+import { compileFeatureSet, rowsOf, SamplesProcessor } from "../../../processors/features/index.ts";
+import { encodeAvro, type FeatureBatch, standaloneSchema, typeOf } from "../../../schemas/index.ts";
+import { JsonSampleReader } from "../../../sources/samples/index.ts";
 import {
   type Broker,
   type Output,
@@ -87,7 +87,7 @@ const types = new Map([[OUTPUT as string, typeOf(standaloneSchema("feature-batch
 const letter = typeOf(standaloneSchema("dead-letter"));
 /** The product's Avro schemas, without a registry. */
 const codecs: TaskOptions["codecs"] = {
-  encode: (topic, value) => (Buffer.isBuffer(value) ? value : (types.get(topic) ?? letter).toBuffer(value)),
+  encode: (topic, value) => (Buffer.isBuffer(value) ? value : encodeAvro(types.get(topic) ?? letter, value)),
   decode: () => {
     throw new TypeError("Records are read as they lie.");
   },
