@@ -11,6 +11,7 @@ const bin = (name: string) => `${root}node_modules/.bin/${name}`;
 
 /** Files that start real components; all others are pure or use fakes. */
 const components = [
+  "tests/samples/real-broker.test.ts",
   "tests/bridge/integration.test.ts",
   "tests/bridge/cloudwatch.test.ts",
   "tests/conformance/kafka-3.9.2.test.ts",

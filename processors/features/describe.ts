@@ -32,8 +32,16 @@ type Meaning = Omit<ColumnDescription, "name">;
 function describe(column: ColumnDefinition, set: FeatureSetDefinition): Meaning {
   const minutes = ("windowMinutes" in column && column.windowMinutes) || set.windowMinutes;
   const signalOf = (name: string) => set.signals.find((s) => s.name === name)!;
-  if ("calendar" in column) return describeCalendar(column.calendar, set.timezone);
-  if ("statistic" in column) return describeStatistic(column.statistic, signalOf(column.signal), minutes);
+  if ("calendar" in column) return describeCalendar(column.calendar, set.timezone, column.beforeMinutes);
+  if ("statistic" in column) {
+    const meaning = describeStatistic(column.statistic, signalOf(column.signal), minutes);
+    if (column.ofOne === undefined) return meaning;
+    return {
+      ...meaning,
+      formula: `${meaning.formula}; ${column.ofOne} of a single value`,
+      missing: NO_VALUE(column.signal, minutes),
+    };
+  }
   if ("lagMinutes" in column) {
     const { name } = signalOf(column.signal);
     const before = `the minute ${column.lagMinutes} before the newest`;
@@ -82,7 +90,7 @@ const columnOf = (set: FeatureSetDefinition, name: string) => set.columns.find((
 const unitOf = (signal: SignalDefinition): string => (hasValues(signal) ? signal.unit : "lines");
 const smallestUnitOf = (signal: SignalDefinition): number => (hasValues(signal) ? signal.smallestUnit : 1);
 
-function describeCalendar(field: string, timezone: string): Meaning {
+function describeCalendar(field: string, timezone: string, before: number | undefined): Meaning {
   const formulas: Readonly<Record<string, string>> = {
     hour_of_day: "hour of the row's end, 0 to 23",
     day_of_week: "weekday of the row's end, Monday 0 to Sunday 6",
@@ -93,7 +101,8 @@ function describeCalendar(field: string, timezone: string): Meaning {
     week_sin: "sin(2π × minute of the week / 10080), from Monday 00:00",
     week_cos: "cos(2π × minute of the week / 10080), from Monday 00:00",
   };
-  return { formula: `${formulas[field]}, in ${timezone}`, unit: "calendar", missing: "never" };
+  const of = before === undefined ? "" : `, ${before} min before`;
+  return { formula: `${formulas[field]}${of}, in ${timezone}`, unit: "calendar", missing: "never" };
 }
 
 function describeStatistic(statistic: Statistic, signal: SignalDefinition, minutes: number): Meaning {

@@ -134,7 +134,15 @@ export function encodeDeltas(
     if (at > room) end();
     words.u[at * 2] = chunk.index;
     words.u[at * 2 + 1] = slotInChunk;
-    at = encodeSlot(layout, chunk.open!, slotInChunk * layout.slot, oldAt < 0 ? null : old, oldAt, words, at + DELTA_SLOT_HEAD);
+    at = encodeSlot(
+      layout,
+      chunk.open!,
+      slotInChunk * layout.slot,
+      oldAt < 0 ? null : old,
+      oldAt,
+      words,
+      at + DELTA_SLOT_HEAD,
+    );
   }
   if (at > DELTA_HEAD) end();
   return values;

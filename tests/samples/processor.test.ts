@@ -1,7 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { FeatureRow } from "../../processors/features/index.ts";
-import { bits, commit, GRACE, MINUTE, newProcessor, RawMemoryOutput, record, rowsIn, run, smallSet, T } from "./support.ts";
+import {
+  bits,
+  commit,
+  GRACE,
+  MINUTE,
+  newProcessor,
+  RawMemoryOutput,
+  record,
+  rowsIn,
+  run,
+  smallSet,
+  T,
+} from "./support.ts";
 
 const sample = (entity: string, ts: number, fields: object) => ({ entity, ts, ...fields });
 const column = (row: FeatureRow | undefined, name: string) => row?.values[smallSet.columns.indexOf(name)];
@@ -49,7 +61,9 @@ describe("what becomes of a record", () => {
     const { output } = run(samples);
     expect(output.counts).toEqual({ accepted: 2, late: 1, dead: 2, duplicate: 0, control: 0 });
     expect(output.rejected.map((r) => r.code)).toEqual(["not_json", "value_refused"]);
-    expect(output.tooLate.map(({ code, entity, timestampMs }) => [code, entity, timestampMs])).toEqual([["late", "a", T]]);
+    expect(output.tooLate.map(({ code, entity, timestampMs }) => [code, entity, timestampMs])).toEqual([
+      ["late", "a", T],
+    ]);
     expect(output.origins).toEqual([1, 2, 3]);
   });
 

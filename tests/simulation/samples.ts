@@ -1,7 +1,14 @@
 import { compileFeatureSet, SamplesProcessor } from "../../processors/index.ts";
 import { standaloneSchema, typeOf } from "../../schemas/index.ts";
 import { JsonSampleReader } from "../../sources/samples/index.ts";
-import { deadTopicFor, lateTopicFor, partitionFor, stageName, type TaskOptions, topicName } from "../../streams/index.ts";
+import {
+  deadTopicFor,
+  lateTopicFor,
+  partitionFor,
+  stageName,
+  type TaskOptions,
+  topicName,
+} from "../../streams/index.ts";
 import { SeededRandom } from "../../streams/testing/index.ts";
 import type { InputOperation, SimulatedPipeline } from "./pipeline.ts";
 

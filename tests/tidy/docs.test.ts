@@ -105,10 +105,10 @@ test("docs/errors.md lists every error code of the code, and no other", () => {
 
 test("docs/errors.md lists every code of dead letters, and no other", () => {
   const made =
-    /(?:rejected|rejection|reject|refuse)\(\s*"([a-z_]+)"|\bcode: "([a-z_]+)"|\| "([a-z]+_[a-z_]+)"(?=;|\n)/g;
+    /(?:rejected|rejection|reject|refuse|fault)\(\s*"([a-z_]+)"|\bcode: "([a-z_]+)"|\| "([a-z]+_[a-z_]+)"(?=;|\n)/g;
   const used = code
     .filter(({ file }) =>
-      /^(processors\/(features|score|incidents)|sources\/kinesis\/(decode|inflate|operate|coordinator)|streams\/task|control\/)/.test(
+      /^(processors\/(features|score|incidents)|sources\/kinesis\/(decode|inflate|operate|coordinator)|sources\/samples|streams\/task|control\/)/.test(
         file,
       ),
     )
