@@ -63,7 +63,7 @@ export function encodeSlot(
   at: number,
 ): number {
   const { cellAt, counted, signals, headerWords, ordered, slotFields } = layout;
-  out.f.fill(0, at, at + headerWords);
+  for (let i = 0; i < headerWords; i++) out.f[at + i] = 0;
   const own = base + slotFields;
   let next = at + headerWords;
   out.f[next++] = v[own + EVENTS]!;

@@ -4,6 +4,9 @@ import type { PaneLayout } from "./pane-layout.ts";
 /** The slot held nothing, and nothing was copied. */
 export const WAS_EMPTY = -1;
 
+/** Stamp of a slot that has not been touched since the last flush. */
+const UNTOUCHED = 0;
+
 /** What slots held before they were first written to. Its memory is kept for the next time. */
 export class ValueLog {
   readonly chunks: PaneChunk[] = [];
@@ -40,17 +43,23 @@ export class ValueLog {
     this.#copied += stride;
   }
 
-  /** Puts everything back, where the chunk is still open. */
-  undo(): void {
-    for (let n = this.chunks.length - 1; n >= 0; n--) {
+  /** Puts back what was added behind the first `kept`, where the chunk is still open. `stamp`: what the slot is left with. */
+  undo(stamp: number, kept = 0): void {
+    for (let n = this.chunks.length - 1; n >= kept; n--) {
       const stride = this.#layout.slot;
       const open = this.chunks[n]!.open;
       const into = this.slots[n]! * stride;
       const at = this.oldAt[n]!;
       if (at === WAS_EMPTY) open?.fill(0, into, into + stride);
-      else open?.set(this.old.subarray(at, at + stride), into);
+      else {
+        open?.set(this.old.subarray(at, at + stride), into);
+        this.#copied = at;
+      }
+      if (open) this.chunks[n]!.stamps[this.slots[n]!] = stamp;
     }
-    this.clear();
+    this.chunks.length = kept;
+    this.slots.length = kept;
+    this.oldAt.length = kept;
   }
 
   clear(): void {
@@ -62,15 +71,19 @@ export class ValueLog {
 }
 
 /**
- * Old values since the last savepoint and since the last flush, and those of a flush that is not merged yet. A slot is
- * copied at its first touch only; those touched since the last flush are the ones to be written by the next.
+ * Old values since the last flush, those of slots touched before since the last savepoint, and those of a flush that is not
+ * merged yet. A slot is copied at its first touch only; those touched since the last flush are written by the next.
  */
 export class ValueLogs {
+  /** Counts savepoints and flushes; a slot's stamp is the count at its last touch. */
   #epoch = 1;
   #flushedEpoch = 1;
+  /** Of slots that had been touched since the last flush already. */
   readonly #record: ValueLog;
   #changed: ValueLog;
   #flushed: ValueLog;
+  /** Slots of `#changed` at the savepoint. */
+  #mark = 0;
 
   constructor(layout: PaneLayout) {
     this.#record = new ValueLog(layout);
@@ -78,12 +91,11 @@ export class ValueLogs {
     this.#flushed = new ValueLog(layout);
   }
 
-  /** Before a slot is written to. False: this record has touched it already. */
+  /** Before a slot is written to. False: it was touched since the savepoint. */
   touch(chunk: PaneChunk, slotInChunk: number): boolean {
     const stamp = chunk.stamps[slotInChunk]!;
     if (stamp === this.#epoch) return false;
-    this.#record.add(chunk, slotInChunk);
-    if (stamp < this.#flushedEpoch) this.#changed.add(chunk, slotInChunk);
+    (stamp < this.#flushedEpoch ? this.#changed : this.#record).add(chunk, slotInChunk);
     chunk.stamps[slotInChunk] = this.#epoch;
     return true;
   }
@@ -96,16 +108,19 @@ export class ValueLogs {
     this.#flushed.clear();
     [this.#flushed, this.#changed] = [this.#changed, this.#flushed];
     this.#record.clear();
+    this.#mark = 0;
     this.#flushedEpoch = ++this.#epoch;
   }
 
   savepoint(): void {
     this.#epoch++;
     this.#record.clear();
+    this.#mark = this.#changed.chunks.length;
   }
 
   rollback(): void {
-    this.#record.undo();
+    this.#record.undo(this.#flushedEpoch);
+    this.#changed.undo(UNTOUCHED, this.#mark);
     this.#epoch++;
   }
 
@@ -115,8 +130,9 @@ export class ValueLogs {
 
   drop(): void {
     this.#record.clear();
-    this.#changed.undo();
-    this.#flushed.undo();
+    this.#changed.undo(UNTOUCHED);
+    this.#flushed.undo(UNTOUCHED);
+    this.#mark = 0;
     this.#flushedEpoch = ++this.#epoch;
   }
 }

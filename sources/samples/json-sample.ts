@@ -56,7 +56,7 @@ export class JsonSampleReader implements SampleReader {
     sample.entity = "";
     sample.instance = "";
     sample.timestampMs = Number.NaN;
-    sample.values.fill(Number.NaN);
+    for (let signal = 0; signal < sample.values.length; signal++) sample.values[signal] = Number.NaN;
   }
 
   #parse(text: string): SampleFault | null {

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePorts } from "../../../local/net.ts";
@@ -12,7 +12,6 @@ export class Peers {
   /** For the broker's data, the jobs' state and dumps; gone after `stop`. */
   readonly folder: string;
   readonly #env: NodeJS.ProcessEnv;
-  #pid: number | undefined;
   readonly #onSignal = (signal: NodeJS.Signals) => {
     this.#remove();
     process.exit(signal === "SIGINT" ? 130 : 143);
@@ -33,7 +32,6 @@ export class Peers {
     try {
       await peers.run("build");
       await peers.run("start");
-      peers.#pid = Number(readFileSync(join(peers.folder, "broker.pid"), "utf8"));
       await peers.run("load");
       return peers;
     } catch (error) {
@@ -76,9 +74,10 @@ export class Peers {
 
   #remove(): void {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.off(signal, this.#onSignal);
-    if (this.#pid !== undefined) {
+    const pidFile = join(this.folder, "broker.pid");
+    if (existsSync(pidFile)) {
       try {
-        process.kill(this.#pid, "SIGKILL"); // its data go with it
+        process.kill(Number(readFileSync(pidFile, "utf8")), "SIGKILL"); // its data go with it
       } catch {
         // ended already
       }

@@ -98,7 +98,7 @@ P
     kafka.Kafka "$WORK/broker.properties" >"$WORK/broker.log" 2>&1) &
   echo $! >"$WORK/broker.pid"
   local i
-  for i in $(seq 120); do
+  for i in $(seq 360); do
     (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && return
     running || break
     sleep 0.5
