@@ -46,6 +46,9 @@ export class Server {
   }
 }
 
+/** A broker here starts more often than it has time to become fast. */
+const quickStart = ["-XX:TieredStopAtLevel=1"];
+
 /** Brokers that can be killed: one node or three. */
 export class Cluster {
   readonly nodes: readonly Server[];
@@ -71,7 +74,11 @@ export class Cluster {
         const { command, args } = await kafkaCommand({ cacheDir, dataDir, node, nodes, clusterId });
         const logFile = path.join(dir, `kafka-${node.id}.log`);
         const log = openSync(logFile, "a");
-        const child = spawn(command, args, { cwd: dataDir, detached: true, stdio: ["ignore", log, log] });
+        const child = spawn(command, [...quickStart, ...args], {
+          cwd: dataDir,
+          detached: true,
+          stdio: ["ignore", log, log],
+        });
         child.unref();
         return new Server(`kafka-${node.id}`, child.pid!, logFile);
       }),
