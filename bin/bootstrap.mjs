@@ -7,6 +7,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
+import { flags } from "./flags.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const pinned = `${root}node_modules/node/bin/node`;
@@ -71,7 +72,6 @@ if (!installed) {
   writeFileSync(stamp, lock);
 }
 
-const flags = ["--disable-warning=ExperimentalWarning", "--disable-warning=TimeoutNegativeWarning"];
 // What it starts by the name of `node` is the pinned one too.
 const env = { ...process.env, PATH: `${root}node_modules/node/bin${delimiter}${process.env.PATH}` };
 let child;

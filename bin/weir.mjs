@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { flags } from "./flags.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const pinned = `${root}node_modules/node/bin/node`;
@@ -10,8 +11,7 @@ if (!existsSync(pinned)) {
   console.error("WEIR_NOT_INSTALLED: the pinned Node is missing. Next step: run `npm ci`.");
   process.exit(1);
 }
-const args = ["--disable-warning=ExperimentalWarning", "--disable-warning=TimeoutNegativeWarning"];
-const child = spawn(pinned, [...args, `${root}main.ts`, ...process.argv.slice(2)], { stdio: "inherit" });
+const child = spawn(pinned, [...flags, `${root}main.ts`, ...process.argv.slice(2)], { stdio: "inherit" });
 // A terminal's Ctrl-C reaches the child by itself; a plain kill reaches only this process.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => child.kill("SIGTERM"));

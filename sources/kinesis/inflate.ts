@@ -11,14 +11,16 @@ export const MAX_INFLATED_BYTES = 64 * 1024 * 1024;
 const SMALL_BYTES = 4_096;
 /** zlib fills one buffer after another, with a way to the thread and back for each. */
 const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
-const MIN_CHUNK_BYTES = 16 * 1024;
+const MIN_CHUNK_BYTES = 2 * 1024;
+/** Header and trailer. */
+const EMPTY_GZIP_BYTES = 18;
 
 /** Never throws. */
 export function inflate(data: Uint8Array, maxBytes = MAX_INFLATED_BYTES): Inflated {
   const foreign = notGzip(data);
   if (foreign) return foreign;
   try {
-    return gunzipSync(data, { maxOutputLength: maxBytes });
+    return gunzipSync(data, { maxOutputLength: maxBytes, chunkSize: chunkSizeOf(data) });
   } catch (error) {
     return refusal(error);
   }
@@ -33,6 +35,7 @@ export function inflateAside(data: Uint8Array, maxBytes = MAX_INFLATED_BYTES): P
 
 /** gzip ends with the length of what is in it: one buffer of that size and a little more takes everything at once. */
 function chunkSizeOf(data: Uint8Array): number {
+  if (data.length < EMPTY_GZIP_BYTES) return MIN_CHUNK_BYTES;
   const claimed = Buffer.from(data.buffer, data.byteOffset, data.byteLength).readUInt32LE(data.length - 4);
   return Math.min(MAX_CHUNK_BYTES, Math.max(MIN_CHUNK_BYTES, claimed + 1));
 }

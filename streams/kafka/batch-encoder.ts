@@ -71,8 +71,9 @@ export function encodeBatch(
   if (compression === "zstd" && total >= MIN_COMPRESSED_BYTES) {
     const packed = zstdCompressSync(out.subarray(HEADER_BYTES), fast);
     if (packed.length < total - HEADER_BYTES) {
+      // A buffer of its own: a part of the large one would keep it alive for as long as the batch is under way.
+      out = Buffer.allocUnsafe(HEADER_BYTES + packed.length);
       packed.copy(out, HEADER_BYTES);
-      out = out.subarray(0, HEADER_BYTES + packed.length);
       attributes |= ZSTD;
     }
   }

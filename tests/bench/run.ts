@@ -1,6 +1,7 @@
 /** `npm run bench -- <name>`: one benchmark; its last line is one JSON object with figures and conditions. */
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
+import { flags } from "../../bin/flags.mjs";
 
 const here = new URL(".", import.meta.url);
 const names = readdirSync(here)
@@ -11,5 +12,6 @@ if (name === undefined || !names.includes(name)) {
   console.error(`Name one of the benchmarks: ${names.join(", ")}.`);
   process.exit(2);
 }
-process.exitCode =
-  spawnSync(process.execPath, [new URL(`${name}.ts`, here).pathname, ...args], { stdio: "inherit" }).status ?? 1;
+// With the flags of Weir's own processes: what runs in this one is to be measured as it runs there.
+const command = [...flags, new URL(`${name}.ts`, here).pathname, ...args];
+process.exitCode = spawnSync(process.execPath, command, { stdio: "inherit" }).status ?? 1;
