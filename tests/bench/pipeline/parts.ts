@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { flags } from "../../../bin/flags.mjs";
 
 const main = new URL("../../../main.ts", import.meta.url).pathname;
 /** Of the kernel's CPU times in /proc. */
@@ -14,7 +15,7 @@ export class StageProcess {
 
   constructor(role: string, env: NodeJS.ProcessEnv) {
     this.role = role;
-    this.#child = spawn(process.execPath, [main, "run", role], { env, stdio: ["ignore", "ignore", "pipe"] });
+    this.#child = spawn(process.execPath, [...flags, main, "run", role], { env, stdio: ["ignore", "ignore", "pipe"] });
     this.#url = new Promise((resolve, reject) => {
       let said = "";
       this.#child.stderr!.on("data", (data: Buffer) => {
@@ -41,12 +42,26 @@ export class StageProcess {
 
   /** Sum over the partitions of one of the counters that are committed with the task's progress. */
   async count(outcome: string): Promise<number> {
+    const lines = await this.#metric("weir_events_total", `"${outcome}"`);
+    return lines.reduce((sum, value) => sum + value, 0);
+  }
+
+  /** Transactions committed so far, over the partitions. */
+  async transactions(): Promise<number> {
+    return (await this.#metric("weir_transactions_total", "")).reduce((sum, value) => sum + value, 0);
+  }
+
+  /** Event time that every partition has seen; 0 before the first has. */
+  async watermarkMs(): Promise<number> {
+    const seconds = await this.#metric("weir_task_watermark_seconds", "");
+    return seconds.length > 0 ? Math.min(...seconds) * 1_000 : 0;
+  }
+
+  async #metric(name: string, label: string): Promise<number[]> {
     if (this.#ended) await this.#url;
     const text = await (await fetch(`${await this.#url}/metrics`)).text();
-    const lines = text
-      .split("\n")
-      .filter((line) => line.startsWith("weir_events_total{") && line.includes(`"${outcome}"`));
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+    const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`) && line.includes(label));
+    return lines.map((line) => Number(line.slice(line.lastIndexOf(" ") + 1)));
   }
 
   async stop(): Promise<void> {
