@@ -137,3 +137,11 @@ test("a span ends at its bytes, those of rejected events counted", () => {
   const { record, decoded, context } = made({ ...logRecord("all", [], T0), logEvents });
   expect([...toSpans(record, decoded, context, 0, 1_500)].map((s) => s.items)).toEqual([2, 1, 1]);
 });
+
+test("several accounts deliver into one stream: what has the same group and stream in two of them is two entities", () => {
+  const of = (owner: string) => piecesOf({ ...logRecord("web", ["1"]), owner });
+  const [first, second] = [of("111111111111"), of("222222222222")].map(([piece]) => piece as Piece & { kind: "log" });
+  expect([first!.value.account, second!.value.account]).toEqual(["111111111111", "222222222222"]);
+  expect(first!.value.entity).toBe("111111111111//application/logs/web");
+  expect(second!.value.entity).toBe("222222222222//application/logs/web");
+});
