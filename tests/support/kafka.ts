@@ -7,12 +7,13 @@ import { type Broker, connectBroker, type Groups } from "../../streams/index.ts"
 /** A stack of its own in a throw-away folder. */
 export async function testStack(
   components: readonly ComponentName[],
-): Promise<{ stack: Stack; stop(): Promise<void> }> {
+): Promise<{ stack: Stack; runDir: string; stop(): Promise<void> }> {
   await setUp({ components });
   const runDir = mkdtempSync(path.join(tmpdir(), "weir-test-"));
   const stack = await startStack({ runDir, components, shards: 2 });
   return {
     stack,
+    runDir,
     stop: async () => {
       await stack.stop();
       rmSync(runDir, { recursive: true, force: true });
