@@ -148,7 +148,7 @@ function pointFault(point: { member: Member; stage: string; step: string }, rand
   return { kind: "point", ...point, passes: rare ? 1 : 1 + Math.floor(random() * 3) };
 }
 
-/** So many faults stand open at a time: without a bound, kinds that strike at once would all come first. */
+/** So far ahead faults other than points are taken: without a bound, kinds that strike at once would all come first. */
 const AHEAD = 24;
 
 /** All that a run may meet: the faults of its seed, then as many more of the kinds that were not met as are asked for. */
@@ -162,9 +162,9 @@ export class Deck {
     this.#left = draw(seed, count, only);
   }
 
-  /** The next fault that `fits`, not far ahead of the others; undefined if there is none. */
+  /** The next fault that `fits`; undefined if there is none yet. */
   next(fits: (fault: Fault) => boolean): Fault | undefined {
-    const at = this.#left.slice(0, AHEAD).findIndex(fits);
+    const at = this.#left.findIndex((fault, i) => (fault.kind === "point" || i < AHEAD) && fits(fault));
     return at < 0 ? undefined : this.#left.splice(at, 1)[0];
   }
 
