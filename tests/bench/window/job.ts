@@ -3,6 +3,9 @@
  * ends when the rows of everything that lay there at the start are committed. Last line: what it took, as JSON.
  *
  *   node tests/bench/window/job.ts --bootstrap HOST:PORT --app ID [--commit-ms 100] [--out batches|rows] [--processes N]
+ *                                  [--compression none|zstd]
+ *
+ * What it writes is not compressed unless asked for: on one machine bytes are cheaper than the zstd of the product's default.
  */
 import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";
