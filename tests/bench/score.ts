@@ -2,7 +2,6 @@
  * Rows per second through the real Triton (python backend) on the same two cores: our client against Triton's own Python
  * client, async_infer and grpc.aio, in turns in one run: the same batches of 256 rows of 37 columns, 7 of 10 to XGBoost
  * and 3 to CatBoost, as many requests in flight. Figures are medians of the rounds; the Python client's is its better one.
- * Beside them, out of competition, the Python client over a stream of its own (async_stream_infer).
  * The Python client is installed into .weir/bench-tritonclient, for this benchmark alone.
  */
 import { execFile, execFileSync } from "node:child_process";
@@ -70,7 +69,7 @@ async function ours(address: string, rows: Float32Array): Promise<Round> {
   };
 }
 
-async function python(mode: "async_infer" | "aio" | "stream", address: string, file: string): Promise<Round> {
+async function python(mode: "async_infer" | "aio", address: string, file: string): Promise<Round> {
   const args = [mode, address, file, BATCH, IN_FLIGHT, WARM_S, ROUND_S].map(String);
   const { stdout } = await run(join(venv, "bin/python"), [join(root, "tests/bench/score/client.py"), ...args]);
   return JSON.parse(stdout) as Round;
@@ -95,12 +94,11 @@ try {
   const loader = new TritonClient({ address: grpc });
   for (const model of MODELS) await loader.load(model);
   loader.close();
-  const rounds = { ours: [] as Round[], async_infer: [] as Round[], aio: [] as Round[], stream: [] as Round[] };
+  const rounds = { ours: [] as Round[], async_infer: [] as Round[], aio: [] as Round[] };
   for (let round = 0; round < ROUNDS; round++) {
     rounds.ours.push(await ours(grpc, rows));
     rounds.async_infer.push(await python("async_infer", grpc, file));
     rounds.aio.push(await python("aio", grpc, file));
-    rounds.stream.push(await python("stream", grpc, file));
   }
   for (const [name, list] of Object.entries(rounds)) {
     const told = list.map((r) => `${Math.round(r.rowsPerSecond)} (${r.microsPerRow.toFixed(2)} µs)`);
@@ -120,7 +118,6 @@ try {
         pythonMicrosPerRow: two(
           median((rate(rounds.aio) === best ? rounds.aio : rounds.async_infer).map((r) => r.microsPerRow)),
         ),
-        pythonStreamRowsPerSecond: Math.round(rate(rounds.stream)),
       },
       conditions: {
         batchRows: BATCH,

@@ -48,22 +48,6 @@ test("calls go round all servers that a name resolves to", async () => {
   expect([first.count("ServerLive"), second.count("ServerLive")]).toEqual(before.map((n) => n + 5));
 });
 
-test("inferences over streams reach all of them too", async () => {
-  const { first, second, names, client } = await headless();
-  for (const server of [first, second]) server.streams = true;
-  names.addresses = ["127.0.0.1", "127.0.0.2"];
-  const ask = { model: "m", version: "1", input: "input__0", output: "output__0", columns: 2 };
-  const round = () =>
-    Promise.all(Array.from({ length: 200 }, (_, i) => client.infer({ ...ask, data: Float32Array.of(i, 1) })));
-  await vi.waitFor(
-    async () => {
-      expect((await round()).map(({ data }) => data[0])).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
-      for (const server of [first, second]) expect(server.count("ModelStreamInfer")).toBeGreaterThan(100);
-    },
-    { timeout: 20_000, interval: 20 },
-  );
-});
-
 test("a server that joins later gets calls once the connections are of age, and no call fails meanwhile", async () => {
   const { first, second, names, client } = await headless({ maxConnectionAgeMs: 200 });
   await client.serverLive();

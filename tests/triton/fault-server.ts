@@ -1,20 +1,7 @@
-import {
-  Server,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServerUnaryCall,
-  type sendUnaryData,
-  status,
-} from "@grpc/grpc-js";
-import type {
-  ModelInferRequest,
-  ModelInferResponse,
-  ModelStreamInferResponse,
-  Rpcs,
-} from "../../triton/client/protocol.ts";
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from "@grpc/grpc-js";
+import type { ModelInferRequest, ModelInferResponse, Rpcs } from "../../triton/client/protocol.ts";
 import { service } from "../../triton/client/protocol.ts";
 
-type Stream = ServerDuplexStream<ModelInferRequest, ModelStreamInferResponse>;
 type Handlers = { [M in keyof Rpcs]?: (request: Rpcs[M][0]) => Rpcs[M][1] | Promise<Rpcs[M][1]> };
 
 /** What a handler throws to answer with a gRPC status. */
@@ -25,18 +12,12 @@ export const grpcError = (code: status, details: string) => Object.assign(new Er
  * the sum of its columns and says version 1 answered.
  */
 export class FaultServer {
-  /** Inferences over a stream are `ModelStreamInfer`, one for each request in it. */
-  readonly calls: { method: keyof Rpcs | "ModelStreamInfer"; request: object; stream?: number }[] = [];
+  readonly calls: { method: keyof Rpcs; request: object }[] = [];
   /** Of the connections that calls came by. */
   readonly peers = new Set<string>();
   port = 0;
   handlers: Handlers;
   readonly host: string;
-  /** Whether inferences over streams are served; what `handlers.ModelInfer` throws is told as Triton does. */
-  streams = false;
-  /** Streams that a client began. */
-  streamsBegun = 0;
-  readonly #openStreams = new Set<Stream>();
   #server = new Server();
 
   constructor(handlers: Handlers = {}, host = "127.0.0.1") {
@@ -52,8 +33,7 @@ export class FaultServer {
   async start(): Promise<this> {
     this.#server = new Server();
     const implementation = Object.keys(service).map((name) => [name, this.#handle(name as keyof Rpcs)]);
-    const ModelStreamInfer = (call: Stream) => this.#stream(call);
-    this.#server.addService(service, { ...Object.fromEntries(implementation), ModelStreamInfer });
+    this.#server.addService(service, Object.fromEntries(implementation));
     this.port = await new Promise((resolve, reject) =>
       this.#server.bindAsync(this.address, ServerCredentials.createInsecure(), (error, port) =>
         error ? reject(error) : resolve(port),
@@ -72,45 +52,8 @@ export class FaultServer {
     return new Promise((resolve) => this.#server.tryShutdown(() => resolve()));
   }
 
-  /** Ends every stream, as a proxy that restarts does; calls of their own go on. */
-  cutStreams(): void {
-    for (const call of this.#openStreams) call.emit("error", grpcError(status.UNAVAILABLE, "cut"));
-  }
-
-  count(method: keyof Rpcs | "ModelStreamInfer"): number {
+  count(method: keyof Rpcs): number {
     return this.calls.filter((call) => call.method === method).length;
-  }
-
-  #stream(call: Stream): void {
-    const stream = ++this.streamsBegun;
-    if (!this.streams) {
-      call.emit("error", grpcError(status.UNIMPLEMENTED, "ModelStreamInfer is not served"));
-      return;
-    }
-    this.#openStreams.add(call);
-    let open = 0;
-    let isEnding = false;
-    const endIfDone = () => isEnding && open === 0 && call.end();
-    call.on("data", async (request: ModelInferRequest) => {
-      open++;
-      this.calls.push({ method: "ModelStreamInfer", request, stream });
-      this.peers.add(call.getPeer());
-      const id = request.id ?? "";
-      const nothing = { model_name: "", model_version: "", outputs: [], raw_output_contents: [] };
-      try {
-        const infer_response = await (this.handlers.ModelInfer ?? defaults.ModelInfer!)(request);
-        call.write({ error_message: "", infer_response: { id, ...infer_response } });
-      } catch (error) {
-        call.write({ error_message: (error as Error).message, infer_response: { ...nothing, id } });
-      }
-      open--;
-      endIfDone();
-    });
-    call.on("end", () => {
-      isEnding = true;
-      endIfDone();
-    });
-    for (const over of ["close", "cancelled", "error"]) call.on(over, () => this.#openStreams.delete(call));
   }
 
   #handle(method: keyof Rpcs) {

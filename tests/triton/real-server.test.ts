@@ -2,10 +2,9 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Stack, startStack } from "../../local/index.ts";
 import { modelConfig } from "../../schemas/index.ts";
-import { InferStreams } from "../../triton/client/stream.ts";
 import { loadModels, type Models, modelsIn, TritonClient, TritonScorer } from "../../triton/index.ts";
 
 /** The real Triton, its python backend running the trainer's own model code on small artefacts. */
@@ -98,44 +97,6 @@ describe("on the real server", () => {
     await expect(client.infer({ ...asked, columns: 4 })).rejects.toEqual(code("MODEL_REQUEST_REFUSED"));
     await expect(client.infer({ ...asked, input: "x" })).rejects.toEqual(code("MODEL_REQUEST_REFUSED"));
     await expect(client.load("nobody")).rejects.toEqual(code("MODEL_LOAD_FAILED"));
-  });
-
-  test("calls made at once go over a few streams: each has its own answer, a refused one its own code, and the others go on", async () => {
-    const { grpc, metrics } = stack.endpoints.triton;
-    const succeeded = async () => {
-      const text = await (await fetch(metrics)).text();
-      return Number(/^nv_inference_request_success\{model="xgboost_anomaly",version="2"\} (\d+)/m.exec(text)?.[1] ?? 0);
-    };
-    const own = new TritonClient({ address: grpc });
-    const sent = vi.spyOn(InferStreams.prototype, "infer");
-    const { evaluator } = models.get("xgboost_anomaly", "2")!;
-    const asked = Array.from({ length: 200 }, (_, i) => {
-      const { data, ...rest } = request("xgboost_anomaly", "2", 3);
-      data[0] = i / 100;
-      if (i === 50) return { ...rest, data, version: "9" };
-      return i === 100 ? { ...rest, data, columns: 9 } : { ...rest, data };
-    });
-    const before = await succeeded();
-    try {
-      const answers = await Promise.allSettled(asked.map((one) => own.infer(one)));
-      answers.forEach((answer, i) => {
-        if (answer.status === "rejected") return;
-        const expected = evaluator.score(asked[i]!.data, 3);
-        answer.value.data.forEach((raw, row) => {
-          expect(Math.abs(raw - expected[row]!)).toBeLessThan(1e-5);
-        });
-      });
-      const refused = answers.flatMap((answer, i) => (answer.status === "rejected" ? [[i, answer.reason.code]] : []));
-      expect(refused).toEqual([
-        [50, "MODEL_NOT_FOUND"],
-        [100, "MODEL_REQUEST_REFUSED"],
-      ]);
-      expect((await succeeded()) - before).toBe(198);
-      expect(sent.mock.calls.length).toBeGreaterThan(150);
-    } finally {
-      sent.mockRestore();
-      own.close();
-    }
   });
 
   test("an unloaded model and one whose process was killed are brought back by the scorer, no row lost", async () => {

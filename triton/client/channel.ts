@@ -1,6 +1,5 @@
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
-import { type ModelInferRequest, type ModelInferResponse, methodOf, type Rpcs } from "./protocol.ts";
-import { InferStreams, NotStreamed } from "./stream.ts";
+import { methodOf, type Rpcs } from "./protocol.ts";
 
 const MAX_FRAME_BYTES = 64 * 1024 * 1024;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -24,7 +23,6 @@ export const channelOptions = {
 
 interface Line {
   readonly client: Client;
-  readonly streams: InferStreams;
   sinceMs: number;
 }
 
@@ -53,7 +51,7 @@ export class Channel {
     signal: AbortSignal | undefined,
   ): Promise<Rpcs[M][1]> {
     const { path, requestSerialize, responseDeserialize } = methodOf(method);
-    this.#renewIfOld();
+    if (Date.now() - this.#line.sinceMs >= this.#maxAgeMs) this.renew();
     const { client } = this.#line;
     return new Promise((resolve, reject) => {
       const call = client.makeUnaryRequest(
@@ -74,37 +72,10 @@ export class Channel {
     });
   }
 
-  /**
-   * One inference, `streamed` together with others if the server does that. What a stream leaves without an answer is
-   * asked again by a call of its own, whose status says what was wrong. Rejects with grpc-js's ServiceError.
-   */
-  async infer(
-    request: ModelInferRequest,
-    deadlineMs: number,
-    signal: AbortSignal | undefined,
-    streamed: boolean,
-  ): Promise<ModelInferResponse> {
-    this.#renewIfOld();
-    const { streams } = this.#line;
-    if (streamed && streams.isSupported) {
-      try {
-        return await streams.infer(request, deadlineMs, signal);
-      } catch (error) {
-        if (!(error instanceof NotStreamed)) throw error;
-      }
-    }
-    return this.unary("ModelInfer", request, deadlineMs, signal);
-  }
-
   /** Calls under way are answered. */
   close(): void {
     this.#next?.client.close();
-    this.#line.streams.end();
     this.#line.client.close();
-  }
-
-  #renewIfOld(): void {
-    if (Date.now() - this.#line.sinceMs >= this.#maxAgeMs) this.renew();
   }
 
   /**
@@ -127,13 +98,12 @@ export class Channel {
       }
       const old = this.#line;
       this.#line = next;
-      old.streams.end();
       old.client.close(); // its connections close once the calls on them have ended
     });
   }
 
   #open(nowMs: number): Line {
     const client = new Client(this.#address, credentials.createInsecure(), channelOptions);
-    return { client, streams: new InferStreams(client), sinceMs: nowMs };
+    return { client, sinceMs: nowMs };
   }
 }

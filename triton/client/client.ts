@@ -249,15 +249,14 @@ export class TritonClient {
     attemptMs: number,
     signal: AbortSignal | undefined,
   ): Promise<Rpcs[M][1]> {
-    const untilMs = () => Math.min(deadlineMs, Date.now() + attemptMs);
-    if (method !== "ModelInfer") return this.#channel.unary(method, request, untilMs(), signal);
+    if (method !== "ModelInfer")
+      return this.#channel.unary(method, request, Math.min(deadlineMs, Date.now() + attemptMs), signal);
     if (!(await this.#gate.enter(deadlineMs - Date.now(), signal)))
       throw overloaded(describe(method, request), this.address);
     const sentMs = performance.now();
     const { inFlight, limit } = this.#gate;
     try {
-      // A lone call gains nothing from a stream.
-      const reply = await this.#channel.infer(request as Rpcs["ModelInfer"][0], untilMs(), signal, inFlight > 1);
+      const reply = await this.#channel.unary(method, request, Math.min(deadlineMs, Date.now() + attemptMs), signal);
       limit.answered(performance.now() - sentMs, inFlight);
       return reply;
     } catch (error) {

@@ -8,7 +8,7 @@ export const service = loadSync(fileURLToPath(new URL("kserve.proto", import.met
   defaults: true,
 })["inference.GRPCInferenceService"] as ServiceDefinition;
 
-export const methodOf = (name: keyof Rpcs | "ModelStreamInfer"): MethodDefinition<object, object> => service[name]!;
+export const methodOf = (name: keyof Rpcs): MethodDefinition<object, object> => service[name]!;
 
 interface ModelName {
   readonly name: string;
@@ -80,8 +80,6 @@ export interface ModelInferRequest {
   readonly inputs: readonly TensorMetadata[];
   readonly outputs: readonly { readonly name: string }[];
   readonly raw_input_contents: readonly Buffer[];
-  /** Comes back with the answer. */
-  readonly id?: string;
 }
 
 export interface ModelInferResponse {
@@ -90,13 +88,6 @@ export interface ModelInferResponse {
   readonly model_version: string;
   readonly outputs: readonly TensorMetadata[];
   readonly raw_output_contents: readonly Buffer[];
-  readonly id?: string;
-}
-
-export interface ModelStreamInferResponse {
-  /** Empty where nothing is wrong. No gRPC status comes with it. */
-  readonly error_message: string;
-  readonly infer_response: ModelInferResponse | null;
 }
 
 /** Request and response of each RPC. */

@@ -1,6 +1,6 @@
 """Triton's own Python client over the same rows: prints one JSON object with rows and seconds, and CPU microseconds a row.
 
-python client.py async_infer|aio|stream ADDRESS ROWS.f32 BATCH IN_FLIGHT WARM_SECONDS SECONDS
+python client.py async_infer|aio ADDRESS ROWS.f32 BATCH IN_FLIGHT WARM_SECONDS SECONDS
 """
 
 import asyncio
@@ -50,13 +50,9 @@ def with_callbacks():
     sent = done = 0
     started, started_cpu, measured = time.perf_counter(), 0.0, None
     answered = lambda result, error: answers.put((result, error))
-    send = client.async_infer
-    if MODE == "stream":
-        client.start_stream(callback=answered)
-        send = client.async_stream_infer
     while True:
         while sent - done < IN_FLIGHT:
-            send(**({} if MODE == "stream" else {"callback": answered}), **request(grpc, sent))
+            client.async_infer(callback=answered, **request(grpc, sent))
             sent += 1
         result, error = answers.get()
         if error:
@@ -67,10 +63,7 @@ def with_callbacks():
         if measured is None and now - started >= WARM:
             measured, started_cpu, first = now, cpu(), done
         if measured is not None and now - measured >= SECONDS:
-            used = cpu() - started_cpu
-            if MODE == "stream":
-                client.stop_stream(cancel_requests=True)
-            return done - first, now - measured, used
+            return done - first, now - measured, cpu() - started_cpu
 
 
 async def with_asyncio():
@@ -97,6 +90,6 @@ async def with_asyncio():
     return state["batches"], state["end"] - state["measured"], state["used"]
 
 
-count, seconds, used = asyncio.run(with_asyncio()) if MODE == "aio" else with_callbacks()
+count, seconds, used = with_callbacks() if MODE == "async_infer" else asyncio.run(with_asyncio())
 rows = count * BATCH
 print(json.dumps({"rowsPerSecond": rows / seconds, "microsPerRow": used * 1e6 / rows}))
