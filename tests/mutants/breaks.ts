@@ -230,4 +230,29 @@ export const breaks: readonly Break[] = [
     ],
     tests: ["tests/streams/partitioned-runner.test.ts"],
   },
+  {
+    name: "silence of a foreign topic is used before it is committed",
+    file: "processors/features/sample-time.ts",
+    patch: [["this.#advanceMs === 0 || !this.#advanceStands", "this.#advanceMs === 0"]],
+    tests: ["tests/samples/processor.test.ts"],
+  },
+  {
+    name: "silence is told by a process that stood still itself",
+    file: "streams/task/work.ts",
+    patch: [
+      ["const quietMs = askedMs - this.#quietSinceMs", "const quietMs = this.#time.nowMs() - this.#quietSinceMs"],
+    ],
+    tests: ["tests/streams/raw-processor.test.ts"],
+  },
+  {
+    name: "of raw records all are lost with the one that throws",
+    file: "streams/task/intake.ts",
+    patch: [
+      [
+        "for (const each of raw) this.#takeRaw([each], processor, overlay);",
+        "this.#costsRecord(error, raw[0]!, overlay);",
+      ],
+    ],
+    tests: ["tests/streams/raw-processor.test.ts"],
+  },
 ];
