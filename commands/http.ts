@@ -97,6 +97,18 @@ function metricsOf(status: () => readonly TaskStatus[]): Registry {
       }
     },
   });
+  new Gauge({
+    name: "weir_task_figure",
+    help: "What the stage tells of itself, by name; since the task began where it counts.",
+    labelNames: [...labelNames, "name"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { stage, partition, figures } of status()) {
+        for (const [name, value] of Object.entries(figures ?? {})) this.set({ stage, partition, name }, value);
+      }
+    },
+  });
   new Counter({
     name: "weir_transactions_total",
     help: "Transactions that the task has committed.",

@@ -95,6 +95,8 @@ export interface Processor<In> {
    * versions, sizes of dictionaries. Written into every progress record; after a restore it must be the same again.
    */
   standing?(): Standing;
+  /** Numbers of its own that the status shows, by name. */
+  figures?(): Readonly<Record<string, number>>;
 }
 
 /**
@@ -112,6 +114,7 @@ export interface EffectProcessor<In, Request, Reply> {
   poll?(out: Output): void;
   reset?(): void;
   standing?(): Standing;
+  figures?(): Readonly<Record<string, number>>;
 }
 
 /** What a raw processor writes to: it says itself which record a rejection belongs to. */
@@ -141,6 +144,7 @@ export interface RawProcessor {
   /** For the status. */
   readonly watermarkMs: number;
   readonly silence?: Silence;
+  figures?(): Readonly<Record<string, number>>;
   poll?(out: Output): void;
   reset?(): void;
   standing?(): Standing;

@@ -31,6 +31,8 @@ export interface TaskStatus {
   readonly stateBytes: number;
   /** Clocks of the input's sources as of the last commit: the lowest that is not idle holds the watermark. */
   readonly clocks?: SourceClocksSnapshot;
+  /** The processor's own. */
+  readonly figures?: Readonly<Record<string, number>>;
   /** Committed by this instance of the task. */
   readonly transactions?: number;
   /** Why the task waits, begins anew or has stopped; absent while all is well. */

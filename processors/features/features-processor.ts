@@ -105,6 +105,15 @@ class Features implements FeaturesProcessor {
     return { clocks: this.#time.clocks.snapshot(), emittedMinute: this.#time.emittedMinute };
   }
 
+  figures() {
+    const { quality } = this.#emitter;
+    const flaws = Object.fromEntries([...this.flaws].map(([flaw, events]) => [`flaw_${flaw}`, events]));
+    return {
+      ...(quality && { quality_mean: quality.mean, quality_lowest: quality.lowest }),
+      ...flaws,
+    };
+  }
+
   #takeEvents(record: InputRecord<LogBatch>, clockMs: number, out: Output): void {
     const batch = record.value;
     const { entity } = batch;

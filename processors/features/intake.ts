@@ -1,4 +1,4 @@
-import type { LogLine, MetricSample, ParsedEvent } from "../parse/index.ts";
+import type { LogLine, MetricSamples, ParsedEvent } from "../parse/index.ts";
 import { maskedText } from "../templates/index.ts";
 import { countsLine, type FeatureSet, hasValues, type Rule } from "./feature-set.ts";
 import { addOrdered, addValue } from "./pane-cells.ts";
@@ -8,6 +8,9 @@ import type { TemplateStore } from "./template-store.ts";
 
 /** Beyond float32, which rows are made of, a value is no number. */
 const MAX_MAGNITUDE = 3.4028234663852886e38;
+
+/** Of one event's. */
+const MAX_REMEMBERED_NAMES = 64;
 
 type Verdict = "ok" | Rule["outcome"];
 
@@ -28,6 +31,11 @@ export class Intake {
   /** For each signal the bounds of its rules, by outcome. */
   readonly #bounds: readonly Readonly<Record<Rule["outcome"], readonly [low: number, high: number]>>[];
   readonly #mayRefuse: boolean;
+  /** For each signal what no rule speaks of. */
+  readonly #lowest: Float64Array;
+  readonly #highest: Float64Array;
+  readonly #lastNames: string[] = [];
+  readonly #lastSignals: (number | undefined)[] = [];
 
   constructor(set: FeatureSet, panes: PaneStore, templates: TemplateStore | null) {
     this.#set = set;
@@ -43,6 +51,9 @@ export class Intake {
       };
       return { flagged: of("flagged"), missing: of("missing"), refused: of("refused") };
     });
+    const bounds = this.#bounds.map((of) => Object.values(of));
+    this.#lowest = Float64Array.from(bounds, (of) => Math.max(-MAX_MAGNITUDE, ...of.map(([low]) => low)));
+    this.#highest = Float64Array.from(bounds, (of) => Math.min(MAX_MAGNITUDE, ...of.map(([, high]) => high)));
     this.#mayRefuse = this.#bounds.some(({ refused }) => refused[1] !== Number.POSITIVE_INFINITY);
   }
 
@@ -59,13 +70,35 @@ export class Intake {
 
   /** `continues`: the line goes on with the one before it, which was counted already. */
   add(place: EventPlace, parsed: ParsedEvent, continues: boolean): void {
-    const { slot, minute, offset } = place;
-    const values = this.#panes.openToWrite(minute, slot);
-    const base = this.#panes.baseOf(slot);
-    this.#countEvent(values, base, offset);
+    const values = this.#begin(place.slot, place.minute, place.offset);
+    const base = this.#panes.baseOf(place.slot);
     if (parsed.kind === "metrics") {
-      for (const sample of parsed.samples) this.#addSample(values, base, place, parsed.timestampMs, sample);
+      for (let i = 0; i < parsed.samples.length; i++) this.#addSample(values, base, place, parsed, i);
     } else if (!continues) this.#addLine(values, base, place, parsed);
+  }
+
+  /** An event whose values lie in columns: the first `count` of them, each of the signal beside it. */
+  addValues(
+    place: EventPlace,
+    timestampMs: number,
+    signals: ArrayLike<number>,
+    of: ArrayLike<number>,
+    count: number,
+  ): void {
+    const values = this.#begin(place.slot, place.minute, place.offset);
+    const base = this.#panes.baseOf(place.slot);
+    for (let i = 0; i < count; i++) this.#addValue(values, base, place.tie, timestampMs, signals[i]!, of[i]!);
+  }
+
+  /** Counts the event itself. */
+  #begin(slot: number, minute: number, offset: number): Float64Array {
+    const values = this.#panes.openToWrite(minute, slot);
+    const own = this.#panes.baseOf(slot) + this.#layout.slotFields;
+    const first = values[own + EVENTS]! === 0;
+    if (first || offset < values[own + FIRST_OFFSET]!) values[own + FIRST_OFFSET] = offset;
+    if (first || offset > values[own + LAST_OFFSET]!) values[own + LAST_OFFSET] = offset;
+    values[own + EVENTS]! += 1;
+    return values;
   }
 
   /** Why the sample must not count; the same rule. `values`: by signal, NaN where it has none. */
@@ -79,9 +112,8 @@ export class Intake {
 
   /** Counts a sample: of a signal with values its value, of one that counts lines how many there were. */
   addSample(slot: number, minute: number, offset: number, timestampMs: number, sample: Float64Array): void {
-    const values = this.#panes.openToWrite(minute, slot);
+    const values = this.#begin(slot, minute, offset);
     const base = this.#panes.baseOf(slot);
-    this.#countEvent(values, base, offset);
     const { counted, cellAt } = this.#layout;
     for (let signal = 0; signal < sample.length; signal++) {
       const value = sample[signal]!;
@@ -97,18 +129,23 @@ export class Intake {
     this.#panes.openToWrite(minute, slot)[this.#panes.baseOf(slot) + this.#layout.slotFields + REFUSED]! += 1;
   }
 
-  #countEvent(values: Float64Array, base: number, offset: number): void {
-    const own = base + this.#layout.slotFields;
-    const first = values[own + EVENTS]! === 0;
-    if (first || offset < values[own + FIRST_OFFSET]!) values[own + FIRST_OFFSET] = offset;
-    if (first || offset > values[own + LAST_OFFSET]!) values[own + LAST_OFFSET] = offset;
-    values[own + EVENTS]! += 1;
+  #addSample(values: Float64Array, base: number, place: EventPlace, parsed: MetricSamples, index: number): void {
+    const sample = parsed.samples[index]!;
+    const signal = this.#signalOf(sample.name, index);
+    if (signal === undefined) return;
+    const of = sample.values;
+    for (let i = 0; i < of.length; i++) this.#addValue(values, base, place.tie, parsed.timestampMs, signal, of[i]!);
   }
 
-  #addSample(values: Float64Array, base: number, place: EventPlace, timestampMs: number, sample: MetricSample): void {
-    const signal = this.#set.metricSignals.get(sample.name);
-    if (signal === undefined) return;
-    for (const value of sample.values) this.#addValue(values, base, place.tie, timestampMs, signal, value);
+  /** Most events name the same metrics in the same order: a name is looked for where it stood in the last one. */
+  #signalOf(name: string, index: number): number | undefined {
+    if (this.#lastNames[index] === name) return this.#lastSignals[index];
+    const signal = this.#set.metricSignals.get(name);
+    if (index < MAX_REMEMBERED_NAMES) {
+      this.#lastNames[index] = name;
+      this.#lastSignals[index] = signal;
+    }
+    return signal;
   }
 
   #addLine(values: Float64Array, base: number, place: EventPlace, line: LogLine): void {
@@ -125,15 +162,15 @@ export class Intake {
   }
 
   #addValue(values: Float64Array, base: number, tie: number, timestampMs: number, signal: number, value: number): void {
-    const verdict = this.#judge(signal, value);
-    if (verdict === "missing" || !(Math.abs(value) <= MAX_MAGNITUDE)) {
+    const good = value >= this.#lowest[signal]! && value <= this.#highest[signal]!;
+    if (!good && (this.#judge(signal, value) === "missing" || !(Math.abs(value) <= MAX_MAGNITUDE))) {
       values[base + this.#layout.slotFields + IMPUTED]! += 1;
       return;
     }
     const cell = base + this.#layout.cellAt[signal]!;
     addValue(values, cell, value, this.#layout.centres[signal]!);
     if (this.#layout.ordered) addOrdered(values, cell, value, timestampMs, tie);
-    if (verdict !== "ok") values[cell + FLAGGED]! += 1;
+    if (!good) values[cell + FLAGGED]! += 1;
   }
 
   #refusedText(signal: number, value: number): string {

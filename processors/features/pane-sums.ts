@@ -46,7 +46,9 @@ export class PaneSums {
     this.fields = fieldsOf(set, this.#slots);
     this.#ring = Math.ceil(longest / BLOCK) + 1;
     this.#longRing = longest >= LONG_WINDOW ? Math.ceil(longest / LONG_BLOCK) + 1 : 0;
-    this.#places = this.#ring + this.#longRing + set.windows.length * BLOCK + 1;
+    // One that stays empty stands for the newest minutes of windows that are all base.
+    const empty = set.windows[0]! < BLOCK ? 1 : 0;
+    this.#places = this.#ring + this.#longRing + set.windows.length * BLOCK + empty;
     this.#rests = set.hopMinutes % BLOCK === 0 ? [0] : [4, 3, 2, 1, 0];
     this.#held = new Float64Array(this.#ring).fill(Number.NaN);
     this.#heldLong = new Float64Array(this.#longRing).fill(Number.NaN);

@@ -61,7 +61,7 @@ export class RowBuilder {
       sums: undefined,
       count: 0,
       slotOf: new Int32Array(slots),
-      rowAt: new Float64Array(slots),
+      rowAt: new Int32Array(slots),
       newest: new Float64Array(slots),
       days: Array.from({ length: slots }, () => NO_DAY),
       quality: new Float64Array(slots),
@@ -186,13 +186,12 @@ export class RowBuilder {
       const slot = slotOf[r]!;
       let expected = 0;
       let good = 0;
-      const signals = this.#panes.signalsOf(chunk * slots + slot);
-      for (let s = 0; s < signals.length; s++) {
-        const signal = signals[s]!;
+      const sent = this.#panes.signalsOf(chunk * slots + slot);
+      for (let i = 0; i < sent.length; i++) {
+        const signal = sent[i]!;
         if (this.#isMetric[signal] === 0) continue;
         expected += set.windowMinutes;
-        const failed = this.#failed[signal]!;
-        if (failed.length > 0 && failed.some((of) => of[r] === 1)) continue;
+        if (this.#checks.length > 0 && this.#failed[signal]!.some((failed) => failed[r] === 1)) continue;
         good += figures.values[figures.at(this.#mainWindow, signal, GOOD) + slot]!;
       }
       const events = mine[OWN_EVENTS * slots + slot]!;

@@ -24,7 +24,7 @@ export interface RowState {
   /** So many rows; for each its slot in the chunk, and where it begins in the target. */
   count: number;
   readonly slotOf: Int32Array;
-  readonly rowAt: Float64Array;
+  readonly rowAt: Int32Array;
   /** For each row minutes back to the newest pane with an event, the trailing day, and the row's quality. */
   readonly newest: Float64Array;
   readonly days: Day[];
@@ -111,8 +111,8 @@ function ofOneColumn(column: CompiledColumn & { kind: "statistic" }, at: number,
 function lagColumn({ signal, minutes }: CompiledColumn & { kind: "lag" }, at: number, state: RowState): Column {
   return (target) => {
     const [means, from] = meansOf(state, signal, minutes);
-    for (let r = 0; r < state.count; r++)
-      target[state.rowAt[r]! + at] = means ? shown(means[from + state.slotOf[r]!]!) : Number.NaN;
+    const { count, rowAt, slotOf } = state;
+    for (let r = 0; r < count; r++) target[rowAt[r]! + at] = means ? shown(means[from + slotOf[r]!]!) : Number.NaN;
   };
 }
 
@@ -125,7 +125,8 @@ function changeRateColumn(
   const before = new Float64Array(state.slots);
   const add = (into: Float64Array, signal: number, back: number) => {
     const [means, from] = meansOf(state, signal, back);
-    for (let r = 0; r < state.count; r++) into[r]! += means ? means[from + state.slotOf[r]!]! : Number.NaN;
+    const { count, slotOf } = state;
+    for (let r = 0; r < count; r++) into[r]! += means ? means[from + slotOf[r]!]! : Number.NaN;
   };
   return (target) => {
     now.fill(0);
@@ -134,9 +135,10 @@ function changeRateColumn(
       add(now, signal, 0);
       add(before, signal, minutes);
     }
-    for (let r = 0; r < state.count; r++) {
+    const { count, rowAt } = state;
+    for (let r = 0; r < count; r++) {
       const then = before[r]!;
-      target[state.rowAt[r]! + at] = shown((now[r]! - then) / Math.max(Math.abs(then), smallestUnit));
+      target[rowAt[r]! + at] = shown((now[r]! - then) / Math.max(Math.abs(then), smallestUnit));
     }
   };
 }
@@ -147,8 +149,9 @@ function pairColumn(
   state: RowState,
 ): Column {
   return (target) => {
-    for (let r = 0; r < state.count; r++) {
-      const row = state.rowAt[r]!;
+    const { count, rowAt } = state;
+    for (let r = 0; r < count; r++) {
+      const row = rowAt[r]!;
       const [a, b] = [target[row + first]!, target[row + second]!];
       target[row + at] = shown(kind === "ratio" ? a / Math.max(b, 1) : a - b);
     }

@@ -1,14 +1,14 @@
-import type { FeatureBatch } from "../../schemas/index.ts";
 import type { Output, StateStore, TopicName } from "../../streams/index.ts";
 import { HOUR_MINUTES } from "./compile-columns.ts";
 import { type FeatureSet, hasValues } from "./feature-set.ts";
 import { DAY_HOURS, HourStore, KEPT_HOURS } from "./hour-store.ts";
+import { type MeanAndLowest, MinuteRows } from "./minute-rows.ts";
 import { addValue } from "./pane-cells.ts";
 import { paneLayout } from "./pane-layout.ts";
 import { PaneStore } from "./pane-store.ts";
 import { RowBuilder, reachMinutes } from "./row-builder.ts";
 import { TemplateStore } from "./template-store.ts";
-import { closedBefore, MINUTE_MS } from "./time.ts";
+import { closedBefore } from "./time.ts";
 
 /** Of one partition. */
 export const MAX_ENTITIES = 100_000;
@@ -40,6 +40,8 @@ export interface EmitterTime {
 export class RowEmitter {
   readonly panes: PaneStore;
   readonly templates: TemplateStore | null;
+  /** Of the newest rows. */
+  quality: MeanAndLowest | undefined;
   readonly #set: FeatureSet;
   readonly #options: EmitterOptions;
   readonly #hours: HourStore | null;
@@ -137,52 +139,10 @@ export class RowEmitter {
       alive.push(entity);
       slots.push(slot);
     }
-    const matrix = new Float32Array(alive.length * this.#set.columns.length);
-    const quality = new Float32Array(alive.length);
-    this.#rows.build(slots, matrix, quality);
-    const chunks = Math.max(1, Math.ceil(alive.length / maxRowsPerBatch));
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      const [from, to] = [chunk * maxRowsPerBatch, Math.min(alive.length, (chunk + 1) * maxRowsPerBatch)];
-      const rows = { entities: alive.slice(from, to), slots: slots.slice(from, to), matrix, quality, from };
-      const batch = this.#batch(end, rows, chunk, chunks, chunk === 0 ? silent : []);
-      out.send(topic, `${partition}/${end}/${chunk}`, batch, batch.windowEndMs);
-    }
+    const rows = new MinuteRows(this.#set, end, alive);
+    this.#rows.build(slots, rows.matrix, rows.quality);
+    this.quality = rows.meanAndLowestQuality();
+    for (const batch of rows.batches((row) => this.#rows.evidenceOf(slots[row]!), silent, maxRowsPerBatch))
+      out.send(topic, `${partition}/${end}/${batch.chunk}`, batch, batch.windowEndMs);
   }
-
-  #batch(end: number, rows: Rows, chunk: number, chunks: number, silent: string[]): FeatureBatch {
-    const { entities, slots, from, matrix, quality } = rows;
-    const columns = this.#set.columns.length;
-    const firstOffset: number[] = [];
-    const lastOffset: number[] = [];
-    for (const slot of slots) {
-      const [first, last] = this.#rows.evidenceOf(slot);
-      firstOffset.push(first);
-      lastOffset.push(last);
-    }
-    return {
-      featureSet: this.#set.name,
-      featureSetHash: this.#set.hash,
-      windowEndMs: end * MINUTE_MS,
-      // Not the input's watermark: later windows end below that by as much as the grace.
-      watermarkMs: end * MINUTE_MS,
-      chunk,
-      chunks,
-      entities,
-      columns,
-      matrix: Buffer.from(matrix.buffer, from * columns * 4, entities.length * columns * 4),
-      quality: Buffer.from(quality.buffer, from * 4, entities.length * 4),
-      firstOffset,
-      lastOffset,
-      silent,
-    };
-  }
-}
-
-/** Rows of one batch: entities and slots are its own, matrix and quality those of the window end, from a row on. */
-interface Rows {
-  readonly entities: string[];
-  readonly slots: readonly number[];
-  readonly matrix: Float32Array<ArrayBuffer>;
-  readonly quality: Float32Array<ArrayBuffer>;
-  readonly from: number;
 }

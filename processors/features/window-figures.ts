@@ -11,9 +11,17 @@ export const figureNames = [
 ] as const;
 export const FIGURES = figureNames.length;
 export const figureOf = (name: (typeof figureNames)[number]): number => figureNames.indexOf(name);
-const [F_COUNT, F_SUM, F_MEAN, F_STD, F_MIN, F_MAX, F_FIRST, F_LAST, F_SLOPE, F_FLAGGED, F_GOOD] = figureNames.map(
-  (_, i) => i,
-) as [number, number, number, number, number, number, number, number, number, number, number];
+const F_COUNT = 0;
+const F_SUM = 1;
+const F_MEAN = 2;
+const F_STD = 3;
+const F_MIN = 4;
+const F_MAX = 5;
+const F_FIRST = 6;
+const F_LAST = 7;
+const F_SLOPE = 8;
+const F_FLAGGED = 9;
+const F_GOOD = 10;
 
 const fromFigure: Readonly<Record<Statistic, number>> = {
   count: F_COUNT,

@@ -67,6 +67,7 @@ export class Task {
     const work = this.#work;
     const progress = work?.overlay.progress;
     const clocks = progress?.standing?.clocks;
+    const figures = work?.figures;
     return {
       stage: this.id.stage,
       partition: String(this.id.partition),
@@ -78,6 +79,7 @@ export class Task {
       stateBytes: work?.stateBytes ?? 0,
       transactions: this.#transactions + (work?.transactions ?? 0),
       ...(clocks && { clocks }),
+      ...(figures && { figures }),
       ...(this.#problem !== undefined && { problem: this.#problem }),
     };
   }

@@ -77,6 +77,10 @@ export class Work {
     return this.#ownership.processor.stores.reduce((sum, store) => sum + store.size.bytes, 0);
   }
 
+  get figures(): Readonly<Record<string, number>> | undefined {
+    return this.#ownership.processor.figures?.();
+  }
+
   /** Reads on from the position until stopped; what is not committed then is dropped. */
   async run(): Promise<void> {
     let pending = this.#fetch(this.position);

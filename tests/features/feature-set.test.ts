@@ -179,6 +179,32 @@ describe("values", () => {
     expect(column(flagged, "cpu_max")).toBe(101);
   });
 
+  test("the status tells mean and lowest quality of the newest rows, and what was odd about events", () => {
+    const processor = newProcessor();
+    expect(processor.figures?.()).toEqual({});
+    const broken = emf("b", at(0), { CPUUtilization: 1 }).replace('"CPUUtilization":1', '"CPUUtilization":"1"');
+    const events = (entity: string, message: string) =>
+      eventsOf("s", entity, at(0), [{ id: entity, timestampMs: at(0), message }]);
+    run(
+      [
+        sign("s", "open", at(0)),
+        events("a", emf("a", at(0), { CPUUtilization: 1 })),
+        events("b", broken),
+        sign("s", "tick", at(2)),
+      ],
+      processor,
+    );
+    // Of `a`, one of fifteen minutes is there; `b` sends no metric that could be missing.
+    const lowest = Math.fround(1 / 15);
+    expect(processor.figures?.()).toEqual({
+      quality_mean: (lowest + 1) / 2,
+      quality_lowest: lowest,
+      flaw_emf_shape: 1,
+    });
+    run([sign("s", "tick", at(30))], processor);
+    expect(processor.figures?.()).toEqual({ flaw_emf_shape: 1 });
+  });
+
   test("a value beyond float32 is missing, not infinite", () => {
     const message = emf("a", at(0), { CPUUtilization: 0 }).replace(
       '"CPUUtilization":0',

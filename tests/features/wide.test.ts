@@ -69,7 +69,12 @@ describe("windows", () => {
       ...definition,
       columns: lengths.flatMap((w) => [
         { name: `sum_${w}`, signal: "cpu", statistic: "sum" as const, windowMinutes: w },
-        { name: `min_${w}`, signal: "cpu", statistic: "min" as const, windowMinutes: w },
+        ...(["min", "first", "last", "slope"] as const).map((statistic) => ({
+          name: `${statistic}_${w}`,
+          signal: "cpu",
+          statistic,
+          windowMinutes: w,
+        })),
       ]),
     });
     const value = (m: number) => (m % 3 === 0 ? 1 << (m % 7) : 100 - (m % 13));
@@ -77,15 +82,31 @@ describe("windows", () => {
     for (const row of rows) {
       const end = row.windowEndMs / MINUTE - DAY_ONE;
       for (const w of lengths) {
-        const values = Array.from({ length: w }, (_, i) => end - 1 - i)
-          .filter((m) => m >= 0 && m < 400 && m % 11 !== 5)
-          .map(value);
-        const sum = values.length === 0 ? Number.NaN : values.reduce((a, b) => a + b, 0);
-        expect([end, w, column(row, `sum_${w}`, set)]).toEqual([end, w, sum]);
-        expect(column(row, `min_${w}`, set)).toEqual(values.length === 0 ? Number.NaN : Math.min(...values));
+        const there = Array.from({ length: w }, (_, i) => end - 1 - i).filter((m) => m >= 0 && m < 400 && m % 11 !== 5);
+        const values = there.map(value);
+        const of = (name: string) => column(row, `${name}_${w}`, set);
+        const none = values.length === 0;
+        const sum = none ? Number.NaN : values.reduce((a, b) => a + b, 0);
+        expect([end, w, of("sum")]).toEqual([end, w, sum]);
+        expect([end, w, of("min")]).toEqual([end, w, none ? Number.NaN : Math.min(...values)]);
+        expect([end, w, of("first"), of("last")]).toEqual([
+          end,
+          w,
+          values.at(-1) ?? Number.NaN,
+          values[0] ?? Number.NaN,
+        ]);
+        expect([end, w, of("slope")]).toEqual([end, w, Math.fround(slopeOf(there, values))]);
       }
     }
   });
+
+  /** In whole numbers up to the one division, so that it is exact. */
+  function slopeOf(xs: readonly number[], ys: readonly number[]): number {
+    const sum = (of: (i: number) => number) => xs.reduce((all, _, i) => all + of(i), 0);
+    const [n, x, y] = [xs.length, sum((i) => xs[i]!), sum((i) => ys[i]!)];
+    const [xx, xy] = [sum((i) => xs[i]! ** 2), sum((i) => xs[i]! * ys[i]!)];
+    return n < 2 ? Number.NaN : (n * xy - x * y) / (n * xx - x * x);
+  }
 });
 
 describe("the trailing day", () => {
