@@ -144,6 +144,7 @@ export interface RawProcessor {
   /** For the status. */
   readonly watermarkMs: number;
   readonly silence?: Silence;
+  figures?(): Readonly<Record<string, number>>;
   poll?(out: Output): void;
   reset?(): void;
   standing?(): Standing;
