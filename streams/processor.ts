@@ -144,7 +144,6 @@ export interface RawProcessor {
   /** For the status. */
   readonly watermarkMs: number;
   readonly silence?: Silence;
-  figures?(): Readonly<Record<string, number>>;
   poll?(out: Output): void;
   reset?(): void;
   standing?(): Standing;

@@ -126,11 +126,6 @@ export class SamplesProcessor implements RawProcessor {
     if (this.#time.advance()) this.#emitter.emit(this.#time.clockMs, this.#time, out);
   }
 
-  figures() {
-    const { quality } = this.#emitter;
-    return quality ? { quality_mean: quality.mean, quality_lowest: quality.lowest } : {};
-  }
-
   reset(): void {
     this.#emitter.reset();
   }
