@@ -23,7 +23,8 @@ const inRoot = (...parts: string[]) => path.join(root, ...parts);
 beforeEach(() => {
   root = mkdtempSync(path.join(os.tmpdir(), "weir-bootstrap-"));
   for (const folder of ["bin", "tests", "local/setup", "path"]) mkdirSync(inRoot(folder), { recursive: true });
-  copyFileSync(fileURLToPath(new URL("../../bin/bootstrap.mjs", import.meta.url)), inRoot("bin/bootstrap.mjs"));
+  for (const file of ["bootstrap.mjs", "flags.mjs"])
+    copyFileSync(fileURLToPath(new URL(`../../bin/${file}`, import.meta.url)), inRoot("bin", file));
   writeFileSync(inRoot("package.json"), '{"type":"module"}');
   writeFileSync(inRoot("package-lock.json"), "{}");
   const tell = (name: string) =>
