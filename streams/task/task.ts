@@ -13,6 +13,8 @@ import { Work } from "./work.ts";
 
 const MAX_STRIKES_A_MINUTE = 12;
 const MAX_BACKOFF_MS = 2_000;
+/** Whoever fenced this task commits its claim next; whoever looks for it too early misses it and takes the task back. */
+const CLAIM_WITHIN_MS = 500;
 
 /**
  * One stage on one partition: takes over, works, and begins anew after a failure.
@@ -164,13 +166,13 @@ export class Task {
       throw exhausted && failure.disposition !== "fatal" ? keepsFailing(this.id, failure) : failure;
     }
     this.#lifecycle.enter("waiting");
-    await this.#backOff();
+    await this.#backOff(failure.disposition === "fenced" ? CLAIM_WITHIN_MS : 0);
   }
 
   /** Jittered and growing, so that two owners that fence each other fall apart. */
-  async #backOff(): Promise<void> {
+  async #backOff(leastMs = 0): Promise<void> {
     const limitMs = Math.min(MAX_BACKOFF_MS, 50 * 2 ** Math.min(10, ++this.#failures));
-    await this.#time.sleep(this.#time.random() * limitMs, this.#stop.signal);
+    await this.#time.sleep(leastMs + this.#time.random() * limitMs, this.#stop.signal);
   }
 }
 
