@@ -117,6 +117,28 @@ describe("two owners", () => {
     expect(world.outcome()).toEqual({ numbers: upTo(40), wrong: undefined });
   });
 
+  test("one that is fenced well before its successor's claim can be read waits for it, and yields", async () => {
+    const world = await World.initialised();
+    const first = world.task();
+    const firstRuns = first.run();
+    world.feed(10);
+    await world.until(() => counted(first) === 10);
+    const slow = world.broker.process("slow");
+    slow.faultOf = (call, count) => (call === "init" && count === 0 ? { kind: "delay-reply", ms: 300 } : undefined);
+    const { steps, onStep } = noted();
+    const second = world.task({ process: slow, more: { onStep } });
+    const secondRuns = second.run();
+    await world.until(() => steps.includes("T2"));
+    await world.pass(50);
+    world.feed(10);
+    await world.done(firstRuns);
+    expect(first.yieldedTo?.incarnation).toMatch(/\.1$/);
+    await world.until(() => counted(second) === 20);
+    expect(takeOvers(steps)).toBe(1);
+    await stopped(world, second, secondRuns);
+    expect(world.outcome()).toEqual({ numbers: upTo(20), wrong: undefined });
+  });
+
   test("a process of another pipeline is refused without disturbing the one at work", async () => {
     const world = await World.initialised();
     const { steps, onStep } = noted();
