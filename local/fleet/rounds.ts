@@ -9,7 +9,7 @@ import {
   eventId,
   idTail,
   type LogEvent,
-  metricDirective,
+  machineDirective,
   metricDocument,
   metricsGroup,
 } from "./wire.ts";
@@ -22,14 +22,7 @@ export const roundMs = 10 * minuteMs;
 /** A round in so many begins with a health check of CloudWatch. */
 const roundsPerControl = 12;
 
-const directive = metricDirective("CWAgent", [
-  { Name: "CPUUtilization", Unit: "Percent" },
-  { Name: "MemoryUtilization", Unit: "Percent" },
-  { Name: "NetworkIn", Unit: "Bytes" },
-  { Name: "NetworkOut", Unit: "Bytes" },
-  { Name: "DiskReadOps", Unit: "Count" },
-  { Name: "DiskWriteOps", Unit: "Count" },
-]);
+const directive = machineDirective("CWAgent");
 
 /**
  * The telemetry of the plan, from `fromMs` on (default: its start). Same seed and times, same bytes; rounds end on a grid

@@ -87,6 +87,17 @@ export const clockBytes = (clockMs: number): Buffer => gzip(JSON.stringify({ mes
 export const metricDirective = (namespace: string, metrics: readonly { Name: string; Unit?: string }[]): string =>
   JSON.stringify([{ Namespace: namespace, Dimensions: [["InstanceId"]], Metrics: metrics }]);
 
+/** The directive of a machine's six metrics. */
+export const machineDirective = (namespace: string): string =>
+  metricDirective(namespace, [
+    { Name: "CPUUtilization", Unit: "Percent" },
+    { Name: "MemoryUtilization", Unit: "Percent" },
+    { Name: "NetworkIn", Unit: "Bytes" },
+    { Name: "NetworkOut", Unit: "Bytes" },
+    { Name: "DiskReadOps", Unit: "Count" },
+    { Name: "DiskWriteOps", Unit: "Count" },
+  ]);
+
 /** One metric document: one instance, one time. */
 export function metricDocument(
   directive: string,

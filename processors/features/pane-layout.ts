@@ -27,14 +27,13 @@ export const LAST_TIE = 14;
 
 /**
  * Behind an entity's cells: its events in the minute, the lowest and highest offset that brought one, events refused
- * (late, too far ahead), and values taken as missing. `ACTIVE` counts the minutes with events; 0 while one is open.
+ * (late, too far ahead), and values taken as missing. The sixth is spare: without it chunks would hold other slots.
  */
 export const EVENTS = 0;
 export const FIRST_OFFSET = 1;
 export const LAST_OFFSET = 2;
 export const REFUSED = 3;
 export const IMPUTED = 4;
-export const ACTIVE = 5;
 const SLOT_FIELDS = 6;
 
 /** Chunks are one changelog value each. */

@@ -1,4 +1,4 @@
-import { metricDirective, metricDocument } from "../../../local/fleet/wire.ts";
+import { machineDirective, metricDocument } from "../../../local/fleet/wire.ts";
 import type { LogEvent } from "../../../schemas/index.ts";
 import { randomOf } from "../../templates/lines.ts";
 
@@ -7,14 +7,7 @@ const MINUTE_MS = 60_000;
 export const FLUSH_EVERY_MS = 5_000;
 const FLUSHES_PER_MINUTE = MINUTE_MS / FLUSH_EVERY_MS;
 const LINES_PER_FLUSH = 2;
-const directive = metricDirective("CWAgent", [
-  { Name: "CPUUtilization", Unit: "Percent" },
-  { Name: "MemoryUtilization", Unit: "Percent" },
-  { Name: "NetworkIn", Unit: "Bytes" },
-  { Name: "NetworkOut", Unit: "Bytes" },
-  { Name: "DiskReadOps", Unit: "Count" },
-  { Name: "DiskWriteOps", Unit: "Count" },
-]);
+const directive = machineDirective("CWAgent");
 
 /** What one instance sends at one time. */
 export interface Delivery {

@@ -1,19 +1,12 @@
 import { gzipSync } from "node:zlib";
-import { metricDirective, metricDocument } from "../../../local/fleet/wire.ts";
+import { machineDirective, metricDocument } from "../../../local/fleet/wire.ts";
 import type { ShardRecord, ShardSource } from "../../../sources/index.ts";
 import { randomOf } from "../../templates/lines.ts";
 import { replaySource, sequenceOf } from "../replay/source.ts";
 
 const MINUTE_MS = 60_000;
 const fast = { level: 1 };
-const directive = metricDirective("CWAgent", [
-  { Name: "CPUUtilization", Unit: "Percent" },
-  { Name: "MemoryUtilization", Unit: "Percent" },
-  { Name: "NetworkIn", Unit: "Bytes" },
-  { Name: "NetworkOut", Unit: "Bytes" },
-  { Name: "DiskReadOps", Unit: "Count" },
-  { Name: "DiskWriteOps", Unit: "Count" },
-]);
+const directive = machineDirective("CWAgent");
 
 export interface DayOptions {
   readonly instances: number;

@@ -1,18 +1,11 @@
-import { metricDirective, metricDocument } from "../../../local/fleet/wire.ts";
+import { machineDirective, metricDocument } from "../../../local/fleet/wire.ts";
 import { topics } from "../../../pipeline.ts";
 import type { Codecs, LogBatch, LogEvent } from "../../../schemas/index.ts";
 import { type Broker, type ProducerRecord, partitionFor, type TxnProducer } from "../../../streams/index.ts";
 
 const MINUTE_MS = 60_000;
 const SOURCE = "bench@0/shard-0";
-const directive = metricDirective("Weir/Bench", [
-  { Name: "CPUUtilization", Unit: "Percent" },
-  { Name: "MemoryUtilization", Unit: "Percent" },
-  { Name: "NetworkIn", Unit: "Bytes" },
-  { Name: "NetworkOut", Unit: "Bytes" },
-  { Name: "DiskReadOps", Unit: "Count" },
-  { Name: "DiskWriteOps", Unit: "Count" },
-]);
+const directive = machineDirective("Weir/Bench");
 
 export interface FeedOptions {
   readonly entities: number;
