@@ -118,6 +118,13 @@ export const topicDefinitions: readonly TopicDefinition[] = [
   data(lateTopicFor(t.samples), "dead-letter"),
 ];
 
+/** All topics that a stage writes to, its changelog left out. */
+export function writtenBy({ input, outputs }: StageDefinition): TopicName[] {
+  const named = new Set(topicDefinitions.map((d) => d.name));
+  const letters = input === null ? [] : [deadTopicFor(input), lateTopicFor(input)].filter((name) => named.has(name));
+  return [...outputs, ...letters];
+}
+
 const DAY_MS = 86_400_000;
 const GIB_BYTES = 1_073_741_824;
 

@@ -20,9 +20,10 @@ export async function publishRecord(
   const { topic, partition } = record;
   const [producer, admin] = [broker.producer(`${config.env}.command.${topic}`), broker.admin()];
   try {
-    await producer.init();
+    await producer.init([topic]);
     await producer.send([{ ...record, value: codecs.encode(topic, record.value) }]);
     await producer.commit();
+    await producer.settle();
     const { endOffset } = await admin.offsets(topic, partition, "read_uncommitted");
     const deadline = performance.now() + READABLE_WITHIN_MS;
     while ((await admin.offsets(topic, partition, "read_committed")).endOffset < endOffset) {

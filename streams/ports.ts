@@ -39,6 +39,11 @@ export interface PartitionReader {
   close(): Promise<void>;
 }
 
+export interface PartitionName {
+  readonly topic: string;
+  readonly partition: number;
+}
+
 export interface ProducerRecord {
   readonly topic: TopicName;
   readonly partition: number;
@@ -50,14 +55,16 @@ export interface ProducerRecord {
 /**
  * One transactional producer, one transaction at a time.
  *
- * `init` fences every older producer of the same id and finishes its open transaction. After any error of `send` or
+ * `init` fences every older producer of the same id and finishes its open transaction. `topics` are those that an older
+ * producer of the id may have written to: where a broker never marked the end of its last transaction, that is done too
+ * (see `left-open.ts`; between its own transactions a producer sees to it by itself). After any error of `send` or
  * `commit` the producer is dead: close it and make a new one; an error's disposition says what to do:
  * `fenced` (a newer owner, or the transaction timed out), `retry` (nothing was committed), `fatal`. A commit without an
  * answer throws `COMMIT_UNKNOWN` with disposition `retry`: read the changelog before going on.
  */
 export interface TxnProducer {
   readonly transactionalId: string;
-  init(): Promise<void>;
+  init(topics?: readonly TopicName[]): Promise<void>;
   /** Opens the transaction with the first call; at most 900 KB a partition go into one request. */
   send(records: readonly ProducerRecord[]): Promise<void>;
   /** For lag tools only: nothing of ours reads them back. */
@@ -65,6 +72,11 @@ export interface TxnProducer {
   /** Without a preceding send it is a no-op. */
   commit(): Promise<void>;
   abort(): Promise<void>;
+  /**
+   * Resolves once the last transaction has ended in all its partitions, so that what it wrote can be read. A commit is
+   * answered before that; to be called where no next transaction may follow for a while.
+   */
+  settle(): Promise<void>;
   close(): Promise<void>;
 }
 

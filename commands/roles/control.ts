@@ -1,7 +1,7 @@
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ControlProcessor, MeasureProcessor } from "../../control/index.ts";
-import { stages, topics } from "../../pipeline.ts";
+import { stages, topics, writtenBy } from "../../pipeline.ts";
 import type { ExperimentEvent, Label, PredictionBatch, RoutingConfig } from "../../schemas/index.ts";
 import { type Runnable, SideInput, type StageBinding, type TopicName, WeirError } from "../../streams/index.ts";
 import { RoutingTable, readManifest } from "../../triton/index.ts";
@@ -71,6 +71,7 @@ export function create(context: RoleContext): Runnable[] {
   const measure: StageBinding = {
     stage: stages.measure.name,
     input: topics.predictions,
+    outputs: writtenBy(stages.measure),
     create: (partition) =>
       new MeasureProcessor({
         output: topics.experiments,
@@ -89,6 +90,7 @@ export function create(context: RoleContext): Runnable[] {
   const control: StageBinding = {
     stage: stages.control.name,
     input: topics.experiments,
+    outputs: writtenBy(stages.control),
     create: () =>
       new ControlProcessor({
         topics: { routing: topics.routing, decisions: topics.decisions },

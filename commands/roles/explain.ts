@@ -8,7 +8,7 @@ import {
   QdrantStore,
   type WriterStatus,
 } from "../../explainer/index.ts";
-import { stages, topics } from "../../pipeline.ts";
+import { stages, topics, writtenBy } from "../../pipeline.ts";
 import { ExplainProcessor } from "../../processors/index.ts";
 import {
   fixedShare,
@@ -84,6 +84,7 @@ class ExplainPartition extends StageRunner {
     const binding: StageBinding = {
       stage: stages.explain.name,
       input: topics.incidents,
+      outputs: writtenBy(stages.explain),
       create,
       fingerprint: "explain/1",
     };

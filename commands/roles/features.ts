@@ -1,4 +1,4 @@
-import { stages, topics } from "../../pipeline.ts";
+import { stages, topics, writtenBy } from "../../pipeline.ts";
 import { createFeaturesProcessor } from "../../processors/index.ts";
 import type { LogBatch } from "../../schemas/index.ts";
 import type { Runnable, StageBinding } from "../../streams/index.ts";
@@ -11,6 +11,7 @@ export function create(context: RoleContext): Runnable[] {
   const binding: StageBinding = {
     stage: stages.features.name,
     input: topics.logsRaw,
+    outputs: writtenBy(stages.features),
     create: (partition) =>
       createFeaturesProcessor({ featureSet, topic: topics.features, partition, partitions, graceMs }),
     eventsOf: (batch: LogBatch) => (batch.kind === "events" ? batch.events.length : 1),

@@ -1,4 +1,4 @@
-import { stages, topics } from "../../pipeline.ts";
+import { stages, topics, writtenBy } from "../../pipeline.ts";
 import { IncidentsProcessor, rulesForHop } from "../../processors/index.ts";
 import type { AnomalyEdge } from "../../schemas/index.ts";
 import type { Runnable, StageBinding } from "../../streams/index.ts";
@@ -15,6 +15,7 @@ export function create(context: RoleContext): Runnable[] {
   const binding: StageBinding = {
     stage: stages.incidents.name,
     input: topics.anomaliesByGroup,
+    outputs: writtenBy(stages.incidents),
     create: () => new IncidentsProcessor({ output: topics.incidents, rules, sources }),
     watermarkOf: (edge: AnomalyEdge) => edge.clockMs,
     fingerprint: `incidents/1/${partitions}/${JSON.stringify(rules)}`,

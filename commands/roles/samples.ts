@@ -1,4 +1,4 @@
-import { stages, topics } from "../../pipeline.ts";
+import { stages, topics, writtenBy } from "../../pipeline.ts";
 import { SamplesProcessor } from "../../processors/index.ts";
 import { JsonSampleReader } from "../../sources/samples/index.ts";
 import type { Runnable, StageBinding } from "../../streams/index.ts";
@@ -11,6 +11,7 @@ export function create(context: RoleContext): Runnable[] {
   const binding: StageBinding = {
     stage: stages.samples.name,
     input: topics.samples,
+    outputs: writtenBy(stages.samples),
     create: (partition) => {
       const reader = new JsonSampleReader(featureSet);
       return new SamplesProcessor({

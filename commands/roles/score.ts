@@ -1,4 +1,4 @@
-import { stages, topics } from "../../pipeline.ts";
+import { stages, topics, writtenBy } from "../../pipeline.ts";
 import { createScoreProcessor } from "../../processors/index.ts";
 import type { FeatureBatch, RoutingConfig } from "../../schemas/index.ts";
 import { type Runnable, SideInput, type StageBinding } from "../../streams/index.ts";
@@ -46,6 +46,7 @@ export async function create(context: RoleContext): Promise<Runnable[]> {
   const binding: StageBinding = {
     stage: stages.score.name,
     input: topics.features,
+    outputs: writtenBy(stages.score),
     create: () =>
       createScoreProcessor({
         topics: {

@@ -32,7 +32,7 @@ export async function coordinate(
   options: CoordinatorOptions,
   signal?: AbortSignal,
 ): Promise<{ stream: StreamId; plan: ShardPlan }> {
-  const { broker, kinesis, table, env } = options;
+  const { broker, kinesis, wire, table, env } = options;
   const look = async () => {
     const { stream, listed } = await listOneLife(kinesis, options.stream, signal);
     await table.refresh();
@@ -41,7 +41,8 @@ export async function coordinate(
   const ownId = coordinatorProducerId(env, options.stream);
   if (options.isStart) {
     const { stream, listed } = await listOneLife(kinesis, options.stream, signal);
-    for (const id of [ownId, ...listed.map((s) => shardProducerId(env, stream, s.shard))]) await fence(broker, id);
+    for (const id of [ownId, ...listed.map((s) => shardProducerId(env, stream, s.shard))])
+      await fence(broker, wire, id);
   }
   let { stream, plan } = await look();
   if (plan.lost.length > 0) throw lostUnread(plan.lost);
@@ -50,11 +51,11 @@ export async function coordinate(
   const producer = broker.producer(ownId);
   const fenced = new Set<string>();
   try {
-    await producer.init();
+    await producer.init(wire.written);
     do {
       // Who still reads a shard that is to be closed must not write after the close.
       for (const row of plan.close) {
-        if (!fenced.has(rowKey(row))) await fence(broker, producerIdOf(env, row));
+        if (!fenced.has(rowKey(row))) await fence(broker, wire, producerIdOf(env, row));
         fenced.add(rowKey(row));
       }
       ({ stream, plan } = await look());
@@ -62,11 +63,12 @@ export async function coordinate(
     if (hasWrites(plan)) {
       await producer.send(writesOf(options, stream, plan));
       await producer.commit();
+      await producer.settle();
       await table.refresh();
     }
   } catch (error) {
     // An open transaction of our own would stand in the way of all who read the checkpoints.
-    await fence(broker, ownId).catch(() => {});
+    await fence(broker, wire, ownId).catch(() => {});
     throw error;
   } finally {
     await producer.close().catch(() => {});
@@ -98,10 +100,10 @@ export const producerIdOf = (env: string, row: ShardCheckpoint): string =>
   shardProducerId(env, { name: row.stream, createdMs: row.streamCreatedMs }, row.shard);
 
 /** Its owner can write no more, and what it had open is aborted. */
-export async function fence(broker: Broker, transactionalId: string): Promise<void> {
+export async function fence(broker: Broker, { written }: Wire, transactionalId: string): Promise<void> {
   const producer = broker.producer(transactionalId);
   try {
-    await producer.init();
+    await producer.init(written);
   } finally {
     await producer.close().catch(() => {});
   }

@@ -89,7 +89,7 @@ async function decide(
   // As a coordinator: one that is at work now is fenced, looks again, and finds what is decided here.
   const producer = broker.producer(coordinatorProducerId(env, source.split("@")[0]!));
   try {
-    await producer.init();
+    await producer.init(wire.written);
     const active = async () => {
       await table.refresh();
       const row = table.get(source);
@@ -101,10 +101,11 @@ async function decide(
         `Name one of: ${[...table.holding()].map((s) => s.source).join(", ") || "(none is active)"}.`,
       );
     };
-    await fence(broker, producerIdOf(env, await active()));
+    await fence(broker, wire, producerIdOf(env, await active()));
     // Read again: its owner may have committed before it was fenced.
     await producer.send(recordsOf(wire, await active(), time.now()));
     await producer.commit();
+    await producer.settle();
   } finally {
     await producer.close().catch(() => {});
     await table.close();

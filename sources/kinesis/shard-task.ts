@@ -146,11 +146,11 @@ export class ShardTask {
 
   /** False: the shard has ended already. */
   async #takeOver(): Promise<boolean> {
-    const { broker, table, env, stream, shard, time, tuning, onStep } = this.#options;
+    const { broker, wire, table, env, stream, shard, time, tuning, onStep } = this.#options;
     this.#state = "starting";
     this.#countTakeOver(time.now(), tuning.maxTakeOversPerMinute);
     this.#producer = broker.producer(shardProducerId(env, stream, shard));
-    await this.#producer.init();
+    await this.#producer.init(wire.written);
     await table.refresh();
     const row = table.get(this.source);
     if (!row)
@@ -172,7 +172,7 @@ export class ShardTask {
     this.#cursor = claimed(this.#cursor);
     this.#claim = this.#cursor.counters.takeOvers;
     await this.#seal([]);
-    await this.#writer.settle();
+    await this.#settle();
     this.#state = "running";
     this.#resolveTookOver();
     return true;
@@ -277,7 +277,7 @@ export class ShardTask {
     const ended = { state: "ended", children: children.map((c) => c.shard) } as const;
     const row = (cursor: ShardCursor) => rowOf(stream, shard, cursor, parents, ended);
     await this.#seal([...this.#ticks(), ...signs], { row, rows });
-    await this.#writer!.settle();
+    await this.#settle();
     this.#options.onRelist();
     return true;
   }
@@ -309,6 +309,13 @@ export class ShardTask {
     }
     // How long a shard was whole must be known for the day when the bridge comes back late.
     else if (this.#tipMs - tipMs > this.#reader.retentionMs / TIPS_PER_RETENTION) await this.#seal([]);
+    else await this.#settle();
+  }
+
+  /** Everything is committed, and can be read. */
+  async #settle(): Promise<void> {
+    await this.#writer!.settle();
+    await this.#producer!.settle();
   }
 
   #ticks(): Sign[] {

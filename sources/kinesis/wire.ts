@@ -29,6 +29,8 @@ export interface Notice {
 /** Turns what the bridge says into records of Kafka. */
 export class Wire {
   readonly topics: BridgeTopics;
+  /** All that a producer of the bridge writes to. */
+  readonly written: readonly TopicName[];
   readonly partitions: { readonly logsRaw: number; readonly checkpoints: number; readonly dead: number };
   #codecs: BridgeCodecs;
   #encodeLog: (batch: LogBatch) => Buffer;
@@ -37,6 +39,7 @@ export class Wire {
     this.#codecs = codecs;
     this.#encodeLog = logBatchEncoder((batch) => codecs.encode(topics.logsRaw, batch));
     this.topics = topics;
+    this.written = [topics.checkpoints, topics.logsRaw, topics.dead];
     this.partitions = partitions;
   }
 

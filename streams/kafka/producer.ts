@@ -1,18 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { WeirError } from "../errors.ts";
+import { type Decision, endLeftOpen, FORGOTTEN } from "../left-open.ts";
 import type { TopicName } from "../names.ts";
-import type { ProducerRecord, TxnProducer } from "../ports.ts";
+import type { PartitionName, ProducerRecord, TxnProducer } from "../ports.ts";
 import { encodeBatch, sequenceAfter } from "./batch-encoder.ts";
 import { requireVerification } from "./broker-age.ts";
+import { type Decided, describeProducers, describeTransaction } from "./describe-transactions.ts";
 import type { KafkaBroker, KafkaClient, KafkaCluster, KafkaCoordinator } from "./kafkajs.ts";
 import { brokerError, CodeError, codeOf, retriesInPlace } from "./outcome.ts";
 import { type PartitionBatch, produceRequest } from "./produce-request.ts";
+import { slices } from "./slices.ts";
 
-/** The broker refuses a batch over 1 MB, and one request is to stay small beside the memory of both sides. */
-const MAX_BATCH_BYTES = 900_000;
-const MAX_BATCH_RECORDS = 10_000;
-const MAX_REQUEST_BYTES = 8_000_000;
-const RECORD_OVERHEAD_BYTES = 80;
 export const TRANSACTION_TIMEOUT_MS = 10_000;
 /**
  * How long a call is repeated. Less than the transaction's own time: behind that the broker has aborted it anyway. A
@@ -34,8 +32,13 @@ export class KafkaTxnProducer implements TxnProducer {
   #producerId = "";
   #epoch = -1;
   readonly #sequences = new Map<string, number>();
-  /** Partitions of the open transaction; empty if none is open. */
-  #added = new Set<string>();
+  /** Partitions of the open transaction, by topic/partition; empty if none is open. */
+  #added = new Map<string, PartitionName>();
+  /** The transaction before it; after `init` that of the predecessor, and all partitions that it may have written to. */
+  #last: { readonly partitions: readonly PartitionName[]; readonly decision: Decision } = {
+    partitions: [],
+    decision: FORGOTTEN,
+  };
   #dead = false;
   readonly #topics = new Set<string>();
   readonly #coordinators = new Map<string, Promise<KafkaBroker & KafkaCoordinator>>();
@@ -46,17 +49,23 @@ export class KafkaTxnProducer implements TxnProducer {
     this.#cluster = client.cluster();
   }
 
-  async init(): Promise<void> {
+  async init(topics: readonly TopicName[] = []): Promise<void> {
+    let decided: Decided;
     await this.#guard("InitProducerId", INIT_PATIENCE_MS, async () => {
       await this.#cluster.connect();
       await requireVerification(this.#client, this.#cluster);
       const coordinator = await this.#coordinator(this.transactionalId, 1);
       const { transactionalId } = this;
+      // Asked before each attempt: once initialised, the coordinator has forgotten it, even if its answer got lost.
+      decided = (await coordinator.connectionPool.send(describeTransaction(transactionalId))).decided ?? decided;
       const given = await coordinator.initProducerId({ transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS });
       this.#producerId = given.producerId;
       this.#epoch = given.producerEpoch;
       this.#sequences.clear();
     });
+    const decision = decided === "commit" ? decided : FORGOTTEN;
+    this.#last = { partitions: await this.#partitionsOf(topics), decision };
+    await this.#endLeftOpen();
   }
 
   async send(records: readonly ProducerRecord[]): Promise<void> {
@@ -89,7 +98,7 @@ export class KafkaTxnProducer implements TxnProducer {
   async commit(): Promise<void> {
     if (this.#added.size === 0 && !this.#dead) return;
     try {
-      await this.#end(true);
+      await this.#end("commit");
     } catch (error) {
       const known = error as WeirError;
       if (known.disposition !== "retry" || known.code === "PRODUCER_DEAD" || codeOf(known.cause) !== undefined)
@@ -105,7 +114,13 @@ export class KafkaTxnProducer implements TxnProducer {
   }
 
   async abort(): Promise<void> {
-    if (this.#added.size > 0 && !this.#dead) await this.#end(false);
+    if (this.#added.size > 0 && !this.#dead) await this.#end("abort");
+  }
+
+  async settle(): Promise<void> {
+    if (this.#last.partitions.length === 0 || this.#added.size > 0 || this.#dead) return;
+    await this.#markersWritten();
+    await this.#endLeftOpen();
   }
 
   async close(): Promise<void> {
@@ -125,14 +140,72 @@ export class KafkaTxnProducer implements TxnProducer {
 
   async #add(first: readonly ProducerRecord[]): Promise<void> {
     if (first.length === 0) return;
-    const topics = [...Map.groupBy(first, (r) => r.topic)].map(([topic, own]) => ({
+    const opens = this.#added.size === 0;
+    await this.#announce(first);
+    // Nothing is written in the new transaction yet: what is open now is left open, and ending it ends this one too.
+    if (opens && (await this.#endLeftOpen())) await this.#announce(first);
+    for (const { topic, partition } of first) this.#added.set(`${topic}/${partition}`, { topic, partition });
+  }
+
+  async #announce(partitions: readonly PartitionName[]): Promise<void> {
+    const topics = [...Map.groupBy(partitions, (p) => p.topic)].map(([topic, own]) => ({
       topic,
-      partitions: own.map((r) => r.partition),
+      partitions: own.map((p) => p.partition),
     }));
     await this.#guard("AddPartitionsToTxn", PATIENCE_MS, async () => {
       await (await this.#coordinator(this.transactionalId, 1)).addPartitionsToTxn({ ...this.#identity, topics });
     });
-    for (const r of first) this.#added.add(`${r.topic}/${r.partition}`);
+  }
+
+  /** See `LeftOpen`. The coordinator has nothing under way once it has initialised, or opened a transaction. */
+  async #endLeftOpen(): Promise<boolean> {
+    const { partitions, decision } = this.#last;
+    const ended = await endLeftOpen(this.transactionalId, decision, {
+      find: () => this.#leftOpen(partitions),
+      end: async (open, as) => {
+        await this.#announce(open);
+        await this.#endTxn(as);
+        await this.#markersWritten();
+      },
+    }).catch((error) => {
+      this.#dead = true;
+      throw error;
+    });
+    this.#last = { partitions: [], decision };
+    return ended;
+  }
+
+  /** Or given up by the coordinator. */
+  async #markersWritten(): Promise<void> {
+    await this.#guard("DescribeTransactions", PATIENCE_MS, async () => {
+      const coordinator = await this.#coordinator(this.transactionalId, 1);
+      const { isEnding } = await coordinator.connectionPool.send(describeTransaction(this.transactionalId));
+      if (isEnding) throw new CodeError(CONCURRENT_TRANSACTIONS);
+    });
+  }
+
+  async #leftOpen(partitions: readonly PartitionName[]): Promise<PartitionName[]> {
+    let open: PartitionName[] = [];
+    await this.#guard("DescribeProducers", PATIENCE_MS, async () => {
+      const byLeader = Map.groupBy(await this.#withLeaders(partitions), (p) => p.leader);
+      const asked = [...byLeader].map(async ([nodeId, own]) => {
+        const broker = await this.#cluster.findBroker({ nodeId });
+        return await broker.connectionPool.send(describeProducers(own));
+      });
+      open = (await Promise.all(asked)).flat().filter((p) => String(p.producerId) === this.#producerId);
+    });
+    return open;
+  }
+
+  async #partitionsOf(topics: readonly TopicName[]): Promise<PartitionName[]> {
+    let partitions: PartitionName[] = [];
+    await this.#guard("Metadata", PATIENCE_MS, async () => {
+      await this.#know(topics);
+      partitions = topics.flatMap((topic) =>
+        this.#cluster.findTopicPartitionMetadata(topic).map((p) => ({ topic, partition: p.partitionId })),
+      );
+    });
+    return partitions;
   }
 
   /** What the leaders took is not sent again; what is sent again keeps its sequence, so that it is written once. */
@@ -153,16 +226,19 @@ export class KafkaTxnProducer implements TxnProducer {
     });
   }
 
-  async #withLeaders(batches: readonly PartitionBatch[]): Promise<(PartitionBatch & { leader: number })[]> {
-    for (const topic of new Set(batches.map((b) => b.topic))) {
-      if (this.#topics.has(topic)) continue;
-      await this.#cluster.addTargetTopic(topic);
-      this.#topics.add(topic);
-    }
-    return batches.map((batch) => {
-      const { topic, partition } = batch;
+  async #know(topics: Iterable<string>): Promise<void> {
+    const unknown = [...topics].filter((topic) => !this.#topics.has(topic));
+    if (unknown.length === 0) return;
+    await this.#cluster.addMultipleTargetTopics(unknown);
+    for (const topic of unknown) this.#topics.add(topic);
+  }
+
+  async #withLeaders<P extends PartitionName>(partitions: readonly P[]): Promise<(P & { leader: number })[]> {
+    await this.#know(new Set(partitions.map((p) => p.topic)));
+    return partitions.map((asked) => {
+      const { topic, partition } = asked;
       const found = this.#cluster.findTopicPartitionMetadata(topic).find((p) => p.partitionId === partition);
-      if (found) return { ...batch, leader: found.leader };
+      if (found) return { ...asked, leader: found.leader };
       throw new WeirError(
         "TOPIC_MISSING",
         "fatal",
@@ -172,12 +248,17 @@ export class KafkaTxnProducer implements TxnProducer {
     });
   }
 
-  async #end(commits: boolean): Promise<void> {
+  async #end(decision: Decision): Promise<void> {
+    await this.#endTxn(decision);
+    this.#last = { partitions: [...this.#added.values()], decision };
+    this.#added = new Map();
+  }
+
+  async #endTxn(decision: Decision): Promise<void> {
     await this.#guard("EndTxn", PATIENCE_MS, async () => {
       const coordinator = await this.#coordinator(this.transactionalId, 1);
-      await coordinator.endTxn({ ...this.#identity, transactionResult: commits });
+      await coordinator.endTxn({ ...this.#identity, transactionResult: decision === "commit" });
     });
-    this.#added = new Set();
   }
 
   async #coordinator(id: string, coordinatorType: 0 | 1): Promise<KafkaBroker & KafkaCoordinator> {
@@ -221,30 +302,3 @@ export class KafkaTxnProducer implements TxnProducer {
 }
 
 const CONCURRENT_TRANSACTIONS = 51;
-
-/** Cuts records into requests of one batch a partition, within the limits of both, in order. */
-export function* slices(records: readonly ProducerRecord[]): Generator<readonly ProducerRecord[]> {
-  let slice: ProducerRecord[] = [];
-  let total = 0;
-  let used = new Map<string, { records: number; bytes: number }>();
-  for (const record of records) {
-    const key = `${record.topic}/${record.partition}`;
-    const bytes = (record.value?.length ?? 0) + (record.key?.length ?? 0) * 3 + RECORD_OVERHEAD_BYTES;
-    const sofar = used.get(key);
-    const full = sofar && (sofar.records >= MAX_BATCH_RECORDS || sofar.bytes + bytes > MAX_BATCH_BYTES);
-    if (full || (slice.length > 0 && total + bytes > MAX_REQUEST_BYTES)) {
-      yield slice;
-      slice = [];
-      total = 0;
-      used = new Map();
-    }
-    const now = used.get(key);
-    if (now) {
-      now.records++;
-      now.bytes += bytes;
-    } else used.set(key, { records: 1, bytes });
-    total += bytes;
-    slice.push(record);
-  }
-  if (slice.length > 0) yield slice;
-}

@@ -16,6 +16,8 @@ export interface Decoder {
 export interface StageBinding {
   readonly stage: StageName;
   readonly input: TopicName;
+  /** All topics that it writes to, dead letters and late events included, its changelog left out. */
+  readonly outputs: readonly TopicName[];
   /** A fresh processor for one partition, before any state is restored into it. */
   readonly create: (partition: number) => AnyProcessor;
   /** Events that a record brings in, each to be counted in exactly one outcome. Default: the record itself. */

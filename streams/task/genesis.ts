@@ -76,12 +76,13 @@ async function initialiseChangelog(
   }
   const producer = broker.producer(transactionalIdFor(env, task));
   try {
-    await producer.init();
+    await producer.init([topic]);
     // A former attempt's commit may have been finished by that.
     if (endOffset > 0 && (await isBegun())) return;
     const value = genesisValue(stateVersion);
     await producer.send([{ topic, partition, key: GENESIS, value, timestampMs: time.wallMs() }]);
     await producer.commit();
+    await producer.settle();
   } finally {
     await producer.close();
   }

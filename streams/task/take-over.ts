@@ -45,7 +45,7 @@ export interface Yielded {
  * Makes this process the one owner of a task (design §5; the order is the proof).
  *
  *   T1 the input is not read yet; the changelog's tail says whether the task may be claimed at all
- *   T2 initialise the producer: the predecessor is fenced, its open transaction finished; then commit a claim
+ *   T2 initialise the producer: the predecessor is fenced, its last transaction finished; then commit a claim
  *   T3 ask the changelog's true end, whatever transactions are open on it
  *   T4 read it read_committed until the position reaches that end
  *   T5 decide by the last progress whether the state is whole, and restore it
@@ -82,12 +82,13 @@ export async function takeOver(
     stop.throwIfAborted(); // whoever is about to leave must not fence who comes after it
     step("T2");
     producer = broker.producer(transactionalIdFor(env, task));
-    await producer.init();
+    await producer.init([changelog, ...binding.outputs]);
     const { assignmentEpoch, incarnation, fingerprint } = me;
     const claim: Claim = { assignmentEpoch, incarnation, fingerprint };
     const value = claimValue(claim, version);
     await producer.send([{ topic: changelog, partition, key: CLAIM, value, timestampMs: time.wallMs() }]);
     await producer.commit();
+    await producer.settle(); // else it might stand before T4 for ever
 
     const restored = await restore(reader, admin, changelog, partition, step, stop);
 

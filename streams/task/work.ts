@@ -149,6 +149,8 @@ export class Work {
     this.#caughtUp = this.#next >= batch.endOffset;
     this.#noticeQuiet(records.length > 0, askedMs);
     if (this.overlay.isEmpty) this.position = this.#next;
+    // Behind the last commit of a busy time there may be no other for long that would see to its end.
+    if (this.overlay.isEmpty && records.length === 0) await this.#ownership.producer.settle();
   }
 
   /** How long a fetch may wait for records: until silence is to be noticed at the latest. */

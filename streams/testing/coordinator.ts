@@ -1,4 +1,6 @@
 import { WeirError } from "../errors.ts";
+import type { Decision } from "../left-open.ts";
+import type { PartitionName } from "../ports.ts";
 import type { Appended, PartitionLog } from "./partition-log.ts";
 import type { Reply } from "./simulated-process.ts";
 import type { Timer, VirtualTime } from "./virtual-time.ts";
@@ -8,11 +10,6 @@ export interface ProducerIdentity {
   readonly transactionalId: string;
   readonly producerId: number;
   readonly epoch: number;
-}
-
-export interface PartitionName {
-  readonly topic: string;
-  readonly partition: number;
 }
 
 interface PendingOffset {
@@ -50,6 +47,8 @@ export class TransactionCoordinator {
   #producerIds = 1_000;
   /** Requests that arrive before this time find the coordinator on its way to another broker. */
   awayUntilMs = 0;
+  /** Whether a marker is given up on its way to a partition, as where that has no leader just then. */
+  losesMarker: (partition: PartitionName) => boolean = () => false;
 
   constructor(options: {
     readonly time: VirtualTime;
@@ -88,6 +87,22 @@ export class TransactionCoordinator {
     t.epoch++;
     t.state = "empty";
     reply.done({ transactionalId, producerId: t.producerId, epoch: t.epoch, timeoutMs });
+  }
+
+  /** How the last transaction of an id was decided: undefined if there was none, or none since its initialisation. */
+  decided(transactionalId: string, reply: Reply<Decision | "under way" | undefined>): void {
+    if (this.#isAway(() => this.decided(transactionalId, reply))) return;
+    const state = this.#transactions.get(transactionalId)?.state;
+    if (state === "committing" || state === "committed") reply.done("commit");
+    else if (state === "aborting" || state === "aborted") reply.done("abort");
+    else reply.done(state === "ongoing" ? "under way" : undefined);
+  }
+
+  /** Answers once all markers of its last transaction have come, or were given up. */
+  completed(producer: ProducerIdentity, reply: Reply<void>): void {
+    const t = this.#transactions.get(producer.transactionalId);
+    if (t && this.#isEnding(t)) t.waiting.push(() => reply.done(undefined));
+    else reply.done(undefined);
   }
 
   addPartitions(
@@ -211,6 +226,7 @@ export class TransactionCoordinator {
     t.timeout?.cancel();
     t.state = decision;
     const partitions = [...t.partitions.values()];
+    const lost = new Set(partitions.filter(this.losesMarker));
     let missing = partitions.length;
     const complete = () => {
       t.state = decision === "committing" ? "committed" : "aborted";
@@ -223,7 +239,8 @@ export class TransactionCoordinator {
     if (missing === 0) complete();
     for (const partition of partitions)
       this.#time.after(this.#markerLatencyMs(), () => {
-        this.#logOf(partition).mark(decision === "committing" ? "commit" : "abort", t.producerId, this.#time.nowMs);
+        const marker = decision === "committing" ? "commit" : "abort";
+        if (!lost.has(partition)) this.#logOf(partition).mark(marker, t.producerId, this.#time.nowMs);
         this.#changed(partition);
         if (--missing === 0) complete();
       });

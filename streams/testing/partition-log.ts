@@ -59,6 +59,10 @@ export class PartitionLog {
       this.#aborted.push({ producerId, firstOffset, lastOffset: offset });
   }
 
+  hasOpen(producerId: number): boolean {
+    return this.#open.has(producerId);
+  }
+
   get lastStableOffset(): number {
     return Math.min(this.endOffset, ...this.#open.values());
   }

@@ -7,11 +7,12 @@ import type {
   GroupMember,
   Groups,
   Isolation,
+  PartitionName,
   PartitionReader,
   TopicSettings,
   TxnProducer,
 } from "../ports.ts";
-import { type PartitionName, type ProducerIdentity, TransactionCoordinator } from "./coordinator.ts";
+import { type ProducerIdentity, TransactionCoordinator } from "./coordinator.ts";
 import { GroupCoordinator } from "./group-coordinator.ts";
 import { type Appended, PartitionLog } from "./partition-log.ts";
 import { SeededRandom } from "./random.ts";
@@ -142,6 +143,12 @@ export class SimulatedBroker implements Broker, Groups {
     for (const log of this.#topics.get(topic) ?? []) log.compact(this.#time.nowMs, deleteRetentionMs);
   }
 
+  /** Transactions that end in the meantime leave no marker anywhere. */
+  loseMarkers(forMs: number): void {
+    const untilMs = this.#time.nowMs + forMs;
+    this.coordinator.losesMarker = () => this.#time.nowMs < untilMs;
+  }
+
   /** The transaction coordinator moves to another broker: requests wait until it is there. */
   moveCoordinator(forMs: number): void {
     this.coordinator.awayUntilMs = Math.max(this.coordinator.awayUntilMs, this.#time.nowMs + forMs);
@@ -215,6 +222,12 @@ export class SimulatedBroker implements Broker, Groups {
   ): void {
     if (partitions.every(({ topic, partition }) => this.#existing(topic, partition, reply)))
       this.coordinator.addPartitions(producer, timeoutMs, partitions, reply);
+  }
+
+  /** Those of the partitions in which the producer has a transaction open. */
+  serveOpen(producerId: number, partitions: readonly PartitionName[], reply: Reply<PartitionName[]>): void {
+    if (partitions.every(({ topic, partition }) => this.#existing(topic, partition, reply)))
+      reply.done(partitions.filter(({ topic, partition }) => this.log(topic, partition).hasOpen(producerId)));
   }
 
   serveCreate(topics: readonly TopicSettings[], reply: Reply<void>): void {

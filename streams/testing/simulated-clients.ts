@@ -1,15 +1,17 @@
 import { WeirError } from "../errors.ts";
+import { type Decision, endLeftOpen, FORGOTTEN } from "../left-open.ts";
 import type { TopicName } from "../names.ts";
 import type {
   Admin,
   FetchResult,
   Isolation,
+  PartitionName,
   PartitionReader,
   ProducerRecord,
   TopicSettings,
   TxnProducer,
 } from "../ports.ts";
-import type { PartitionName, ProducerIdentity } from "./coordinator.ts";
+import type { ProducerIdentity } from "./coordinator.ts";
 import type { SimulatedBroker } from "./simulated-broker.ts";
 import { connectionLost, type SimulatedProcess } from "./simulated-process.ts";
 
@@ -57,7 +59,12 @@ export class SimulatedProducer implements TxnProducer {
   readonly #process: SimulatedProcess;
   #identity: ProducerIdentity | undefined;
   /** Partitions announced for the open transaction; undefined while none is open. */
-  #announced: Set<string> | undefined;
+  #announced: Map<string, PartitionName> | undefined;
+  /** As the real adapter's: the transaction before it. */
+  #last: { readonly partitions: readonly PartitionName[]; readonly decision: Decision } = {
+    partitions: [],
+    decision: FORGOTTEN,
+  };
   #dead = false;
 
   constructor(broker: SimulatedBroker, process: SimulatedProcess, transactionalId: string) {
@@ -66,11 +73,20 @@ export class SimulatedProducer implements TxnProducer {
     this.transactionalId = transactionalId;
   }
 
-  async init(): Promise<void> {
+  async init(topics: readonly TopicName[] = []): Promise<void> {
     await this.#guard("InitProducerId", async () => {
-      this.#identity = await this.#process.call("init", (reply) =>
-        this.#broker.coordinator.init(this.transactionalId, TRANSACTION_TIMEOUT_MS, reply),
+      const { coordinator } = this.#broker;
+      const decided = await this.#process.call<Decision | "under way" | undefined>("describe-transaction", (reply) =>
+        coordinator.decided(this.transactionalId, reply),
       );
+      this.#identity = await this.#process.call("init", (reply) =>
+        coordinator.init(this.transactionalId, TRANSACTION_TIMEOUT_MS, reply),
+      );
+      const partitions = topics.flatMap((topic) =>
+        Array.from({ length: this.#broker.partitionsOf(topic) ?? 0 }, (_, partition) => ({ topic, partition })),
+      );
+      this.#last = { partitions, decision: decided === "commit" ? decided : FORGOTTEN };
+      await this.#endLeftOpen();
     });
   }
 
@@ -79,14 +95,13 @@ export class SimulatedProducer implements TxnProducer {
       const byPartition = Map.groupBy(records, (r) => `${r.topic}/${r.partition}`);
       if (byPartition.size === 0) return;
       refuseTooLarge(records, this.transactionalId);
-      this.#announced ??= new Set();
+      const opens = this.#announced === undefined;
+      this.#announced ??= new Map();
       const fresh = [...byPartition].filter(([name]) => !this.#announced!.has(name));
       const partitions = fresh.map(([, [first]]): PartitionName => first!);
-      if (partitions.length > 0)
-        await this.#process.call<void>("add-partitions", (reply) =>
-          this.#broker.serveAddPartitions(this.#known(), TRANSACTION_TIMEOUT_MS, partitions, reply),
-        );
-      for (const [name] of fresh) this.#announced.add(name);
+      if (partitions.length > 0) await this.#announce(partitions);
+      if (opens && (await this.#endLeftOpen())) await this.#announce(partitions);
+      for (const [name, [first]] of fresh) this.#announced.set(name, first!);
       const sent = await Promise.allSettled(
         [...byPartition.values()].map((some) =>
           this.#process.call<void>("produce", (reply) => {
@@ -98,6 +113,37 @@ export class SimulatedProducer implements TxnProducer {
       const failed = sent.find((s) => s.status === "rejected");
       if (failed) throw failed.reason;
     });
+  }
+
+  async #announce(partitions: readonly PartitionName[]): Promise<void> {
+    await this.#process.call<void>("add-partitions", (reply) =>
+      this.#broker.serveAddPartitions(this.#known(), TRANSACTION_TIMEOUT_MS, partitions, reply),
+    );
+  }
+
+  async #endLeftOpen(): Promise<boolean> {
+    const { partitions, decision } = this.#last;
+    this.#last = { partitions: [], decision };
+    if (partitions.length === 0) return false;
+    const { coordinator } = this.#broker;
+    return await endLeftOpen(this.transactionalId, decision, {
+      find: () =>
+        this.#process.call("describe-producers", (reply) =>
+          this.#broker.serveOpen(this.#known().producerId, partitions, reply),
+        ),
+      end: async (open, as) => {
+        await this.#announce(open);
+        await this.#process.call<void>(as, (reply) =>
+          coordinator.end(this.#known(), as === "commit" ? "committing" : "aborting", reply),
+        );
+        await this.#markersWritten();
+      },
+    });
+  }
+
+  async #markersWritten(): Promise<void> {
+    const { coordinator } = this.#broker;
+    await this.#process.call<void>("describe-transaction", (reply) => coordinator.completed(this.#known(), reply));
   }
 
   async sendOffsets(groupId: string, topic: TopicName, partition: number, nextOffset: number): Promise<void> {
@@ -112,6 +158,7 @@ export class SimulatedProducer implements TxnProducer {
 
   async commit(): Promise<void> {
     if (!this.#announced && !this.#dead) return;
+    this.#last = { partitions: [...(this.#announced?.values() ?? [])], decision: "commit" };
     this.#announced = undefined;
     try {
       await this.#guard("EndTxn", () =>
@@ -127,11 +174,20 @@ export class SimulatedProducer implements TxnProducer {
 
   async abort(): Promise<void> {
     const open = this.#announced;
+    this.#last = { partitions: [...(open?.values() ?? [])], decision: "abort" };
     this.#announced = undefined;
     if (open && !this.#dead)
       await this.#guard("EndTxn", () =>
         this.#process.call("abort", (reply) => this.#broker.coordinator.end(this.#known(), "aborting", reply)),
       );
+  }
+
+  async settle(): Promise<void> {
+    if (this.#last.partitions.length === 0 || this.#announced || this.#dead) return;
+    await this.#guard("DescribeTransactions", async () => {
+      await this.#markersWritten();
+      await this.#endLeftOpen();
+    });
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,8 @@ export type CallName =
   | "metadata"
   | "list-offsets"
   | "fetch"
+  | "describe-transaction"
+  | "describe-producers"
   | "init"
   | "add-partitions"
   | "produce"

@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { connectCodecs, initialise } from "../../commands/init.ts";
 import { readConfig } from "../../config.ts";
-import { settingsOf, stages, topics } from "../../pipeline.ts";
+import { settingsOf, stages, topics, writtenBy } from "../../pipeline.ts";
 import { createFeaturesProcessor, loadFeatureSet } from "../../processors/index.ts";
 import type { LogBatch } from "../../schemas/index.ts";
 import { type Broker, changelogTopicFor, initialiseStage, StageRunner, stageName } from "../../streams/index.ts";
@@ -84,6 +84,7 @@ async function round({ codecs }: Started, broker: Broker, real: Broker, events: 
     {
       stage,
       input: topics.logsRaw,
+      outputs: writtenBy(stages.features),
       create: (partition) =>
         createFeaturesProcessor({ featureSet, topic: topics.features, partition, partitions: PARTITIONS }),
       eventsOf: (batch: LogBatch) => (batch.kind === "events" ? batch.events.length : 1),

@@ -90,6 +90,7 @@ export class FakeBroker implements Broker {
           }
         }),
       sendOffsets: async () => {},
+      settle: async () => {},
       commit: async () =>
         call("commit", () => {
           if (transaction) transaction.state = "committed";

@@ -199,6 +199,24 @@ export const breaks: readonly Break[] = [
     tests: ["tests/streams/lifecycle.test.ts"],
   },
   {
+    name: "a transaction that the broker left open is not looked for",
+    file: "streams/left-open.ts",
+    patch: [["const found = await leftOpen.find();", "const found: readonly PartitionName[] = [];"]],
+    tests: ["tests/streams/recovery.test.ts"],
+  },
+  {
+    name: "a transaction that the broker left open is aborted, whatever was decided",
+    file: "streams/left-open.ts",
+    patch: [["await leftOpen.end(found, decision);", 'await leftOpen.end(found, "abort");']],
+    tests: ["tests/streams/recovery.test.ts"],
+  },
+  {
+    name: "the state is read though the claim's end may be marked nowhere",
+    file: takeOver,
+    patch: [["    await producer.settle(); // else it might stand before T4 for ever\n", ""]],
+    tests: ["tests/streams/recovery.test.ts"],
+  },
+  {
     name: "missing state records pass",
     file: "streams/task/recovery.ts",
     patch: [["    if (was === is) continue;\n", "    continue;\n"]],

@@ -148,17 +148,21 @@ function interleaved(operations: readonly InputOperation[], random: SeededRandom
   return all;
 }
 
+const outputs = [output, deadTopicFor(input), lateTopicFor(input)];
+
 /** On two fixed slots, or in two processes that share the partitions through a group. */
 export function countedWindows(sharing: "fixed" | "by group" = "fixed", seed = 1): SimulatedPipeline {
   return {
     name: sharing === "fixed" ? "counted-windows" : "counted-windows-by-group",
     partitions: PARTITIONS,
-    topics: [input, output, deadTopicFor(input), lateTopicFor(input)],
+    topics: [input, ...outputs],
     codecs,
     slots: [0, 1].map((partition) => ({ stage: 0, partitions: sharing === "fixed" ? [partition] : sharing })),
-    stages: () => [{ stage: stageName("count"), input, create: () => new CountedWindows(), fingerprint: "count/1" }],
+    stages: () => [
+      { stage: stageName("count"), input, outputs, create: () => new CountedWindows(), fingerprint: "count/1" },
+    ],
     ...inputOf(seed),
-    judged: [output, deadTopicFor(input), lateTopicFor(input)],
+    judged: outputs,
   };
 }
 

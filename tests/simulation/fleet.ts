@@ -123,6 +123,7 @@ function stages(process: SimulatedProcess): StageBinding[] {
     {
       stage: stageName("features"),
       input: t.logsRaw,
+      outputs: [t.features, deadTopicFor(t.logsRaw), lateTopicFor(t.logsRaw)],
       create: (partition) =>
         createFeaturesProcessor({ featureSet, topic: t.features, partition, partitions: PARTITIONS }),
       eventsOf: (batch: LogBatch) => (batch.kind === "events" ? batch.events.length : 1),
@@ -132,6 +133,7 @@ function stages(process: SimulatedProcess): StageBinding[] {
     {
       stage: stageName("score"),
       input: t.features,
+      outputs: [t.predictions, t.anomalies, t.byGroup, deadTopicFor(t.features)],
       create: () =>
         createScoreProcessor({
           topics: names,
@@ -150,6 +152,7 @@ function stages(process: SimulatedProcess): StageBinding[] {
     {
       stage: stageName("incidents"),
       input: t.byGroup,
+      outputs: [t.incidents, deadTopicFor(t.byGroup)],
       create: () => new IncidentsProcessor({ output: t.incidents, rules, sources }),
       watermarkOf: (edge: AnomalyEdge) => edge.clockMs,
       fingerprint: "incidents/1",

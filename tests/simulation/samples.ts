@@ -90,6 +90,7 @@ export const samples = (seed = 1): SimulatedPipeline => ({
     {
       stage: stageName("samples"),
       input,
+      outputs: [output, dead, late],
       create: (partition) =>
         new SamplesProcessor({
           featureSet,

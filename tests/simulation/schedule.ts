@@ -18,6 +18,7 @@ export interface Point {
  *   call     one call to the broker goes wrong
  *   move     the transaction coordinator is away for a while
  *   compact  the cleaner runs over the changelogs
+ *   unmarked transactions that end for a while leave no marker anywhere
  *   hold     a stranger's transaction stands open on the changelogs for a while, then aborts
  */
 export type Fault =
@@ -34,6 +35,7 @@ export type Fault =
     }
   | { readonly kind: "move"; readonly atMs: number; readonly forMs: number }
   | { readonly kind: "compact"; readonly atMs: number }
+  | { readonly kind: "unmarked"; readonly atMs: number; readonly forMs: number }
   | { readonly kind: "hold"; readonly atMs: number; readonly forMs: number };
 
 export interface Schedule {
@@ -87,6 +89,7 @@ function faultOf(random: SeededRandom, slots: number, spanMs: number): Fault {
     "stop",
     "move",
     "compact",
+    "unmarked",
     "hold",
   ] as const);
   switch (kind) {
@@ -104,6 +107,7 @@ function faultOf(random: SeededRandom, slots: number, spanMs: number): Fault {
     case "stop":
       return { kind: "stop", slot, atMs, downMs: random.between(0, 100) };
     case "move":
+    case "unmarked":
     case "hold":
       return { kind, atMs, forMs: shortOrLongMs() };
     case "compact":
@@ -135,6 +139,6 @@ function simplerThan(fault: Fault): Fault[] {
   if (fault.kind === "call") return [1, 100].map((ms) => ({ ...fault, fault: { ...fault.fault, ms } }));
   if (fault.kind === "kill" || fault.kind === "stop") return [{ ...fault, downMs: 0 }];
   if (fault.kind === "pause") return [50, 11_000].map((forMs) => ({ ...fault, forMs }));
-  if (fault.kind === "move" || fault.kind === "hold") return [{ ...fault, forMs: 50 }];
+  if (fault.kind === "move" || fault.kind === "unmarked" || fault.kind === "hold") return [{ ...fault, forMs: 50 }];
   return [];
 }

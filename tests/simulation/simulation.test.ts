@@ -56,7 +56,7 @@ test(
     const wanted = [
       ...points.flatMap((point) => [`kill ${point}`, `pause ${point}`]),
       ...ways.flatMap((way) => calls.map((call) => `${way} ${call}`)),
-      ...["twin", "stop", "move", "compact", "hold"],
+      ...["twin", "stop", "move", "compact", "unmarked", "hold"],
     ];
     expect(wanted.filter((what) => !struck.has(what))).toEqual([]);
   },

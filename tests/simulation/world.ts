@@ -235,6 +235,7 @@ class World {
     this.#time.after(fault.atMs, () => {
       this.#struck.push(fault.kind);
       if (fault.kind === "move") this.#broker.moveCoordinator(fault.forMs);
+      else if (fault.kind === "unmarked") this.#broker.loseMarkers(fault.forMs);
       else if (fault.kind === "hold") this.#hold(fault.forMs);
       else if (fault.kind === "compact")
         for (const { stage } of this.#bindings) this.#broker.compact(changelogTopicFor(stage));

@@ -17,7 +17,7 @@ function member(world: World, name: string, slowRestore = false) {
     process.faultOf = (call) => (call === "fetch" && restoring() ? { kind: "delay-reply", ms: 30_000 } : undefined);
   const broker = world.broker.brokerOf(process);
   const runner = new StageRunner(
-    { stage, input, create: () => new RunningSum(), fingerprint: "sum/1" },
+    { stage, input, outputs: [output], create: () => new RunningSum(), fingerprint: "sum/1" },
     groupShare(broker.groupMember(), stage, [input]),
     {
       broker,

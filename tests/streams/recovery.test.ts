@@ -5,6 +5,7 @@ import {
   counted,
   input,
   noted,
+  output,
   refusalOf,
   stopped,
   takeOvers,
@@ -204,6 +205,83 @@ test("a changelog whose last commits stand behind another's open transaction is 
   world.feed(10);
   // It gets through when the other's transaction times out, and not before.
   await through(world, world.task(), 30);
+  expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
+});
+
+describe("a commit whose markers the broker never wrote", () => {
+  /** Ten numbers committed and readable, then ten whose commit was answered and marked nowhere. */
+  async function unmarked(world: World, process = world.broker.process("owner")) {
+    const owner = world.task({ process });
+    const running = owner.run();
+    world.feed(10);
+    await world.until(() => counted(owner) === 10);
+    await world.pass(20);
+    world.broker.loseMarkers(200);
+    world.feed(10);
+    await world.until(() => counted(owner) === 20);
+    await world.pass(200);
+    expect(world.read(output)).toHaveLength(10);
+    return { process, owner, running };
+  }
+
+  test("is made whole by its own task before the next one", async () => {
+    const world = await World.initialised();
+    const { owner, running } = await unmarked(world);
+    world.feed(10);
+    await world.until(() => counted(owner) === 30);
+    await stopped(world, owner, running);
+    expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
+  });
+
+  test("is not undone by an abort of the next one", async () => {
+    const world = await World.initialised();
+    const { process, owner, running } = await unmarked(world);
+    let failed = 0;
+    process.faultOf = (call) => (call === "produce" && failed++ === 0 ? { kind: "lose-request", ms: 1 } : undefined);
+    world.feed(10);
+    await world.until(() => counted(owner) === 30);
+    await stopped(world, owner, running);
+    expect(failed).toBeGreaterThan(0);
+    expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
+  });
+
+  test("is made whole by a successor", async () => {
+    const world = await World.initialised();
+    (await unmarked(world)).process.kill();
+    world.feed(10);
+    await through(world, world.task(), 30);
+    expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
+  });
+
+  test("is undone by a successor whose predecessor died right behind its initialisation, and done anew", async () => {
+    const world = await World.initialised();
+    (await unmarked(world)).process.kill();
+    const shortLived = world.broker.producer("test.sum.0");
+    await world.done(shortLived.init());
+    world.feed(10);
+    await through(world, world.task(), 30);
+    expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
+  });
+});
+
+test("an aborted transaction without markers is not taken along by the successor's commit", async () => {
+  const world = await World.initialised();
+  const process = world.broker.process("owner");
+  const owner = world.task({ process });
+  void owner.run();
+  world.feed(10);
+  await world.until(() => counted(owner) === 10);
+  process.faultOf = (call) => (call === "commit" ? { kind: "lose-request", ms: 60_000 } : undefined);
+  world.feed(10);
+  const log = world.broker.log(changelog, 0);
+  await world.until(() => log.end("read_committed") < log.endOffset);
+  process.kill();
+  world.broker.loseMarkers(300);
+  const next = world.task();
+  const running = next.run();
+  world.feed(10);
+  await world.until(() => counted(next) === 30);
+  await stopped(world, next, running);
   expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
 });
 

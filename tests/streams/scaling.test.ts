@@ -56,7 +56,7 @@ function member() {
   const takeOvers: number[] = [];
   const options = { broker, codecs, env: "scaling", commitIntervalMs: 20 };
   const runner = new StageRunner(
-    { stage, input, create: () => new Count(), fingerprint: "v1" },
+    { stage, input, outputs: [output], create: () => new Count(), fingerprint: "v1" },
     groupShare(broker.groupMember(), "scaling.scaled", [input]),
     { ...options, onStep: (task, step) => void (step === "T2" && takeOvers.push(task.partition)) },
   );

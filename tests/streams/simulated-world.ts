@@ -125,6 +125,7 @@ export class World {
     const binding: StageBinding = {
       stage,
       input,
+      outputs: [output, dead],
       create: () => new RunningSum(),
       fingerprint: "sum/1",
       ...options.binding,

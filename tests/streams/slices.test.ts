@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { topicName } from "../../streams/index.ts";
-import { slices } from "../../streams/kafka/producer.ts";
+import { slices } from "../../streams/kafka/slices.ts";
 
 const record = (partition: number, bytes: number, n: number) => ({
   topic: topicName("t"),

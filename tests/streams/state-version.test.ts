@@ -61,6 +61,7 @@ async function write(version: StateVersion): Promise<{ key: string; value: Golde
     init: async () => undefined,
     send: async (records: readonly ProducerRecord[]) => void sent.push(...records),
     sendOffsets: async () => undefined,
+    settle: async () => undefined,
     commit: async () => undefined,
     abort: async () => undefined,
     close: async () => undefined,
@@ -69,6 +70,7 @@ async function write(version: StateVersion): Promise<{ key: string; value: Golde
   const binding: StageBinding = {
     stage: stageName("words"),
     input: topicName("text"),
+    outputs: [],
     fingerprint: "words/1",
     create: () => processor,
   };

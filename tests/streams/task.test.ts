@@ -85,7 +85,14 @@ async function newWorld(fails?: (n: number) => boolean) {
   const names = [input, output, deadTopicFor(input), changelogTopicFor(stage)];
   await admin.createTopics(names.map((name) => ({ name, partitions: PARTITIONS, replication: 1, settings: {} })));
   await admin.close();
-  const binding: StageBinding = { stage, input, create: () => new RunningSum(output, fails), fingerprint: "v1" };
+  const outputs = [output, deadTopicFor(input)];
+  const binding: StageBinding = {
+    stage,
+    input,
+    outputs,
+    create: () => new RunningSum(output, fails),
+    fingerprint: "v1",
+  };
   const options = { broker, codecs, env: `env${id}`, commitIntervalMs: 20 };
   await initialiseStage(binding, PARTITIONS, options);
   const feeder = broker.producer(`feeder${id}`);

@@ -3,7 +3,7 @@ import { encodeBatch, sequenceAfter } from "../../../streams/kafka/batch-encoder
 import { crc32c } from "../../../streams/kafka/crc32c.ts";
 import type { KafkaBroker, KafkaClient, KafkaCluster, KafkaCoordinator } from "../../../streams/kafka/kafkajs.ts";
 import { produceRequest } from "../../../streams/kafka/produce-request.ts";
-import { slices } from "../../../streams/kafka/producer.ts";
+import { slices } from "../../../streams/kafka/slices.ts";
 import { PROGRESS } from "../../../streams/task/changelog.ts";
 
 const TRANSACTIONAL = 0x10;
@@ -104,6 +104,8 @@ class PlainProducer implements TxnProducer {
   async abort(): Promise<void> {
     throw new Error("What is sent is sent.");
   }
+
+  async settle(): Promise<void> {}
 
   async close(): Promise<void> {
     await this.#cluster.disconnect();

@@ -76,7 +76,13 @@ export function stageOf(broker: Broker, settings: StageSettings, tell: (event: E
       });
     },
   };
-  const binding = { stage: stageName(app), input: INPUT, create, fingerprint: `${featureSet.hash}/${out}` };
+  const binding = {
+    stage: stageName(app),
+    input: INPUT,
+    outputs: [OUTPUT],
+    create,
+    fingerprint: `${featureSet.hash}/${out}`,
+  };
   runner = new StageRunner(binding, partitions, options);
   return runner;
 }
