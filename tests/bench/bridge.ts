@@ -6,23 +6,21 @@
  */
 import { randomUUID } from "node:crypto";
 import { loadavg } from "node:os";
-import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { CreateStreamCommand, DescribeStreamSummaryCommand, PutRecordsCommand } from "@aws-sdk/client-kinesis";
 import { settingsOf } from "../../pipeline.ts";
 import { Codecs, type LogBatch } from "../../schemas/index.ts";
 import { createBridge, kinesisClient, kinesisShards, type ShardSource } from "../../sources/index.ts";
 import { type Broker, topicName } from "../../streams/index.ts";
+import { flagsOf } from "../support/flags.ts";
 import { brokerOf, testStack, until } from "../support/kafka.ts";
 import { corpus } from "./replay/corpus.ts";
 import { replaySource, sequenceOf } from "./replay/source.ts";
 
-const { values } = parseArgs({
-  options: {
-    megabytes: { type: "string", default: "600" },
-    rounds: { type: "string", default: "3" },
-    wire: { type: "string", default: "40" },
-  },
+const values = flagsOf(import.meta.url, {
+  megabytes: { type: "string", default: "600" },
+  rounds: { type: "string", default: "3" },
+  wire: { type: "string", default: "40" },
 });
 const SHARDS = 4;
 const PARTITIONS = 4;

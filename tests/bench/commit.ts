@@ -12,7 +12,6 @@ import { readdirSync, statSync } from "node:fs";
 import { loadavg } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { connectCodecs, initialise } from "../../commands/init.ts";
 import { readConfig } from "../../config.ts";
 import { settingsOf, stages, topics, writtenBy } from "../../pipeline.ts";
@@ -20,6 +19,7 @@ import { createFeaturesProcessor, loadFeatureSet } from "../../processors/index.
 import type { LogBatch } from "../../schemas/index.ts";
 import { type Broker, changelogTopicFor, initialiseStage, StageRunner, stageName } from "../../streams/index.ts";
 import { KafkaClient } from "../../streams/kafka/kafkajs.ts";
+import { flagsOf } from "../support/flags.ts";
 import { brokerOf, testStack, until } from "../support/kafka.ts";
 import { atLeastOnce } from "./commit/at-least-once.ts";
 import { LiveFeed } from "./live/feed.ts";
@@ -29,12 +29,10 @@ import { median, rounded } from "./measure/figures.ts";
 import { Feed } from "./pipeline/feed.ts";
 import { StageProcess } from "./pipeline/parts.ts";
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "30" },
-    rounds: { type: "string", default: "5" },
-    live: { type: "string", default: "120" },
-  },
+const values = flagsOf(import.meta.url, {
+  minutes: { type: "string", default: "30" },
+  rounds: { type: "string", default: "5" },
+  live: { type: "string", default: "120" },
 });
 const INSTANCES = 1_500;
 const PARTITIONS = 4;

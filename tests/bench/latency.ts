@@ -8,7 +8,6 @@
  */
 import { loadavg } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { connectCodecs, initialise } from "../../commands/init.ts";
 import { readConfig } from "../../config.ts";
 import { topics } from "../../pipeline.ts";
@@ -16,6 +15,7 @@ import { DEFAULT_GRACE_MS } from "../../processors/index.ts";
 import type { Codecs, FeatureBatch } from "../../schemas/index.ts";
 import { createBridge } from "../../sources/index.ts";
 import type { Broker } from "../../streams/index.ts";
+import { flagsOf } from "../support/flags.ts";
 import { brokerOf, testStack, until } from "../support/kafka.ts";
 import { LiveFeed } from "./live/feed.ts";
 import { FLUSH_EVERY_MS, LiveFleet } from "./live/fleet.ts";
@@ -24,12 +24,10 @@ import { LiveShards } from "./live/shards.ts";
 import { median, percentile, rounded } from "./measure/figures.ts";
 import { StageProcess } from "./pipeline/parts.ts";
 
-const { values } = parseArgs({
-  options: {
-    minutes: { type: "string", default: "30" },
-    speed: { type: "string", default: "20" },
-    real: { type: "string", default: "2" },
-  },
+const values = flagsOf(import.meta.url, {
+  minutes: { type: "string", default: "30" },
+  speed: { type: "string", default: "20" },
+  real: { type: "string", default: "2" },
 });
 const INSTANCES = 1_500;
 const PARTITIONS = 4;

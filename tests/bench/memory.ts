@@ -9,22 +9,20 @@ import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { flags } from "../../bin/flags.mjs";
 import { connectCodecs, initialise } from "../../commands/init.ts";
 import { readConfig } from "../../config.ts";
+import { flagsOf } from "../support/flags.ts";
 import { brokerOf, testStack, until } from "../support/kafka.ts";
 import { growthPercent, type MemorySample, median, rounded } from "./measure/figures.ts";
 import type { BridgeReport } from "./memory/bridge.ts";
 import { type DayOptions, simulatedDay } from "./memory/day.ts";
 import { cpuSeconds, StageProcess } from "./pipeline/parts.ts";
 
-const { values } = parseArgs({
-  options: {
-    hours: { type: "string", default: "24" },
-    gigabytes: { type: "string", default: "12" },
-    instances: { type: "string", default: "1500" },
-  },
+const values = flagsOf(import.meta.url, {
+  hours: { type: "string", default: "24" },
+  gigabytes: { type: "string", default: "12" },
+  instances: { type: "string", default: "1500" },
 });
 const hours = Number(values.hours);
 const PARTITIONS = 4;

@@ -10,7 +10,6 @@ import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { brokerOf } from "../../commands/clients.ts";
 import { connectCodecs, initialise } from "../../commands/init.ts";
 import { ensureModels } from "../../commands/models.ts";
@@ -21,6 +20,7 @@ import { defaultCacheDir, silentProgress, startStack } from "../../local/index.t
 import { topics } from "../../pipeline.ts";
 import type { Codecs, PredictionBatch } from "../../schemas/index.ts";
 import type { Broker, TopicName } from "../../streams/index.ts";
+import { flagsOf } from "../support/flags.ts";
 import { Feed, type FeedOptions } from "./pipeline/feed.ts";
 import { cpuSeconds, StageProcess } from "./pipeline/parts.ts";
 
@@ -34,12 +34,10 @@ const BURST_EVERY_MS = 1_500;
 /** A minute's rows come once its grace is over. */
 const OPEN_MINUTES = 2;
 
-const { values: flags } = parseArgs({
-  options: {
-    rows: { type: "string", default: "2000000" },
-    bursts: { type: "string", default: "40" },
-    only: { type: "string" },
-  },
+const flags = flagsOf(import.meta.url, {
+  rows: { type: "string", default: "2000000" },
+  bursts: { type: "string", default: "40" },
+  only: { type: "string" },
 });
 const two = (value: number) => Math.round(value * 100) / 100;
 

@@ -8,19 +8,17 @@
  *   npm run bench -- restore [--rounds 3] [--tail-mib 16] [--only child,group,streams] [--minutes 480]
  */
 import { loadavg } from "node:os";
-import { parseArgs } from "node:util";
+import { flagsOf } from "../support/flags.ts";
 import { Group, WithSpare } from "./restore/features.ts";
 import { figuresOf, type Measured } from "./restore/figures.ts";
 import { FleetState, PARTITIONS } from "./restore/fleet-state.ts";
 import { kafkaStreamsSeconds } from "./restore/kafka-streams.ts";
 
-const { values: flags } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "3" },
-    "tail-mib": { type: "string", default: "16" },
-    only: { type: "string", default: "child,group,streams" },
-    minutes: { type: "string", default: "480" },
-  },
+const flags = flagsOf(import.meta.url, {
+  rounds: { type: "string", default: "3" },
+  "tail-mib": { type: "string", default: "16" },
+  only: { type: "string", default: "child,group,streams" },
+  minutes: { type: "string", default: "480" },
 });
 const rounds = Number(flags.rounds);
 const parts = flags.only.split(",");

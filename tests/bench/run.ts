@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { flags } from "../../bin/flags.mjs";
+import { headOf } from "../support/flags.ts";
 
 const here = new URL(".", import.meta.url);
 const names = readdirSync(here)
@@ -11,6 +12,10 @@ const [name, ...args] = process.argv.slice(2);
 if (name === undefined || !names.includes(name)) {
   console.error(`Name one of the benchmarks: ${names.join(", ")}.`);
   process.exit(2);
+}
+if (args.includes("--help")) {
+  console.log(headOf(new URL(`${name}.ts`, here).href));
+  process.exit(0);
 }
 // With the flags of Weir's own processes: what runs in this one is to be measured as it runs there.
 const command = [...flags, new URL(`${name}.ts`, here).pathname, ...args];

@@ -8,18 +8,16 @@
  */
 import { loadavg } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { flagsOf } from "../support/flags.ts";
 import { BATCHES, COPY, compare, faultOf, lineOf, ownRun, peerRun, ROWS, type Run, rateOf } from "./peers/figures.ts";
 import { output, Peers } from "./peers/peers.ts";
 
-const { values: flags } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "3" },
-    minutes: { type: "string", default: "480" },
-    versions: { type: "string", default: "slot-memory/1,slot-memory/2,blob-memory/1,blob-rocksdb/2" },
-    only: { type: "string" },
-    processes: { type: "string" },
-  },
+const flags = flagsOf(import.meta.url, {
+  rounds: { type: "string", default: "3" },
+  minutes: { type: "string", default: "480" },
+  versions: { type: "string", default: "slot-memory/1,slot-memory/2,blob-memory/1,blob-rocksdb/2" },
+  only: { type: "string" },
+  processes: { type: "string" },
 });
 const COMMIT_MS = 100;
 const rounds = Number(flags.rounds);

@@ -9,21 +9,19 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { flagsOf } from "../support/flags.ts";
 import { runChaos } from "./harness.ts";
 import { appendRecord } from "./record.ts";
 
-const { values } = parseArgs({
-  options: {
-    faults: { type: "string", default: "20" },
-    seed: { type: "string", default: String(Date.now() % 1_000_000) },
-    brokers: { type: "string", default: "1" },
-    minutes: { type: "string", default: "1440" },
-    groups: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-    record: { type: "string", default: fileURLToPath(new URL("../bench/chaos.md", import.meta.url)) },
-    keep: { type: "boolean", default: false },
-  },
+const values = flagsOf(import.meta.url, {
+  faults: { type: "string", default: "20" },
+  seed: { type: "string", default: String(Date.now() % 1_000_000) },
+  brokers: { type: "string", default: "1" },
+  minutes: { type: "string", default: "1440" },
+  groups: { type: "boolean", default: false },
+  json: { type: "boolean", default: false },
+  record: { type: "string", default: fileURLToPath(new URL("../bench/chaos.md", import.meta.url)) },
+  keep: { type: "boolean", default: false },
 });
 const [faults, seed, brokers] = [values.faults, values.seed, values.brokers].map(Number) as [number, number, 1 | 3];
 if (!(faults > 0) || !(Number(values.minutes) > 0) || !Number.isSafeInteger(seed) || ![1, 3].includes(brokers)) {

@@ -6,8 +6,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { loadModels, TritonClient } from "../../triton/index.ts";
+import { flagsOf } from "../support/flags.ts";
 import { isGood, type LoadReport, type PhaseResult, reportPage } from "./report.ts";
 import { arrivals, drive, figuresOf, type Phase } from "./schedule.ts";
 import { grpcSender, httpSender, type Sender, startLocalTarget, TOKEN } from "./target.ts";
@@ -15,17 +15,15 @@ import { grpcSender, httpSender, type Sender, startLocalTarget, TOKEN } from "./
 const RAMP_SECONDS = 60;
 const REQUESTS_PER_SECOND = 2.77;
 
-const { values } = parseArgs({
-  options: {
-    users: { type: "string", default: "10" },
-    seconds: { type: "string", default: "60" },
-    ramp: { type: "string", default: "50" },
-    target: { type: "string" },
-    /** Of a running HTTP interface (token in WEIR_API_TOKENS) or model server (repository in WEIR_MODEL_REPOSITORY). */
-    address: { type: "string" },
-    out: { type: "string", default: fileURLToPath(new URL("../../.weir/load", import.meta.url)) },
-    json: { type: "boolean", default: false },
-  },
+const values = flagsOf(import.meta.url, {
+  users: { type: "string", default: "10" },
+  seconds: { type: "string", default: "60" },
+  ramp: { type: "string", default: "50" },
+  target: { type: "string" },
+  /** Of a running HTTP interface (token in WEIR_API_TOKENS) or model server (repository in WEIR_MODEL_REPOSITORY). */
+  address: { type: "string" },
+  out: { type: "string", default: fileURLToPath(new URL("../../.weir/load", import.meta.url)) },
+  json: { type: "boolean", default: false },
 });
 const whole = (name: "users" | "seconds" | "ramp", least: number): number => {
   const value = Number(values[name]);

@@ -8,15 +8,16 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { setUp } from "../../local/index.ts";
+import { flagsOf } from "../support/flags.ts";
 import { applyBreak } from "./apply.ts";
 import { type Break, breaks } from "./breaks.ts";
 
 const LIMIT_MS = 300_000;
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const { values } = parseArgs({
-  options: { only: { type: "string", default: "" }, json: { type: "boolean", default: false } },
+const values = flagsOf(import.meta.url, {
+  only: { type: "string", default: "" },
+  json: { type: "boolean", default: false },
 });
 const chosen = breaks.filter((b) => b.name.includes(values.only));
 

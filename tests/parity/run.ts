@@ -5,11 +5,12 @@
 import { rmSync } from "node:fs";
 import { defaultInjection } from "../../local/fleet/index.ts";
 import { reopen, runOnce } from "../e2e/support.ts";
+import { flagsOf } from "../support/flags.ts";
 import { nothingCompared } from "./rows.ts";
 import { parityOf, parityOfRun } from "./run-parity.ts";
 import { type Compared, fleet, hasSmd, odd, recorded, smdDir } from "./telemetries.ts";
 
-const flags = new Set(process.argv.slice(2));
+const flags = flagsOf(import.meta.url, { json: { type: "boolean" }, "no-stack": { type: "boolean" } });
 const sum = nothingCompared();
 
 async function say(what: string, compare: () => Promise<unknown>): Promise<void> {
@@ -32,7 +33,7 @@ if (hasSmd) inProcess.push(recorded({ machines: ["machine-1-2", "machine-1-6"], 
 else process.stderr.write(`Recorded machines are left out: there are none in ${smdDir}.\n`);
 for (const compared of inProcess) await say(compared.telemetry.name, () => parityOf(compared, sum));
 
-if (!flags.has("--no-stack")) {
+if (!flags["no-stack"]) {
   const choice = { instances: 24, minutes: 360, seed: 7, set: "core-37", endMs: Date.UTC(2026, 0, 5, 12) };
   const compared = fleet({ ...choice, inject: defaultInjection });
   const args = { instances: choice.instances, minutes: choice.minutes, seed: choice.seed, end: "2026-01-05T12:00:00Z" };
@@ -52,7 +53,7 @@ if (sum.leftOut.size > 0) process.stderr.write(`Not computed by SQL: ${[...sum.l
 for (const fault of sum.faults) process.stderr.write(`${fault}\n`);
 const { cells, differing } = sum;
 process.stdout.write(
-  flags.has("--json")
+  flags.json
     ? `${JSON.stringify({ cells, differing })}\n`
     : `${cells} cells, ${differing} differing: the stage, backfills, the trainer's data set and SQL\n`,
 );

@@ -2,17 +2,15 @@
  * `npm run simulate -- --schedules N --seed S [--pipeline NAME] [--json]`: random schedules of faults on the simulated
  * broker. A failing one is printed, made small and kept in `regressions/`. Exit code 1 if there was any.
  */
-import { parseArgs } from "node:util";
+import { flagsOf } from "../support/flags.ts";
 import { explore, type Find, keep } from "./explore.ts";
 import { pipelines } from "./pipelines.ts";
 
-const { values } = parseArgs({
-  options: {
-    schedules: { type: "string", default: "1000" },
-    seed: { type: "string", default: "1" },
-    pipeline: { type: "string" },
-    json: { type: "boolean", default: false },
-  },
+const values = flagsOf(import.meta.url, {
+  schedules: { type: "string", default: "1000" },
+  seed: { type: "string", default: "1" },
+  pipeline: { type: "string" },
+  json: { type: "boolean", default: false },
 });
 const [schedules, seed] = [Number(values.schedules), Number(values.seed)];
 const chosen = pipelines.filter((p) => values.pipeline === undefined || p.name === values.pipeline);

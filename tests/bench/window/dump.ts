@@ -7,12 +7,12 @@
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { finished } from "node:stream/promises";
-import { parseArgs } from "node:util";
 import { connectBroker } from "../../../streams/index.ts";
+import { flagsOf } from "../../support/flags.ts";
 import { rowsIn } from "./stage.ts";
 import { OUTPUT, PARTITION_NUMBERS, ROW_BYTES } from "./topics.ts";
 
-const { values: flags } = parseArgs({ options: { bootstrap: { type: "string" }, file: { type: "string" } } });
+const flags = flagsOf(import.meta.url, { bootstrap: { type: "string" }, file: { type: "string" } });
 const broker = connectBroker({ brokers: [flags.bootstrap!], clientId: "window-dump" });
 const reader = broker.reader();
 const file = createWriteStream(flags.file!);

@@ -9,22 +9,20 @@
  */
 import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { connectBroker, initialiseStage, stageName } from "../../../streams/index.ts";
+import { flagsOf } from "../../support/flags.ts";
 import { type Event, type StageSettings, stageOf } from "./stage.ts";
 import { createTopics, INPUT, PARTITION_NUMBERS, PARTITIONS } from "./topics.ts";
 
-const { values: flags } = parseArgs({
-  options: {
-    bootstrap: { type: "string", default: "127.0.0.1:9092" },
-    app: { type: "string", default: "window" },
-    "commit-ms": { type: "string", default: "100" },
-    out: { type: "string", default: "batches" },
-    processes: { type: "string", default: "1" },
-    compression: { type: "string", default: "none" },
-    /** Of a child: its partitions. */
-    partitions: { type: "string" },
-  },
+const flags = flagsOf(import.meta.url, {
+  bootstrap: { type: "string", default: "127.0.0.1:9092" },
+  app: { type: "string", default: "window" },
+  "commit-ms": { type: "string", default: "100" },
+  out: { type: "string", default: "batches" },
+  processes: { type: "string", default: "1" },
+  compression: { type: "string", default: "none" },
+  /** Of a child: its partitions. */
+  partitions: { type: "string" },
 });
 /** What a process has used since its first record, and its largest resident set so far. */
 interface Used {
