@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { whole } from "./commands/arguments.ts";
 import { addExperimentCommands } from "./commands/experiment-program.ts";
+import { unreachable } from "./commands/unreachable.ts";
 import { WeirError } from "./streams/index.ts";
 
 /** The `weir` command. Each command loads its own code only: `weir --help` is not to wait for the AWS SDK. */
@@ -267,7 +268,8 @@ try {
   await program.parseAsync();
 } catch (error) {
   // A person gets what happened and what to do; the stack only for what nobody foresaw.
-  process.stderr.write(`${error instanceof WeirError ? error.toString() : (error as Error).stack}\n`);
+  const known = error instanceof WeirError ? error : unreachable(error);
+  process.stderr.write(`${known ?? (error as Error).stack}\n`);
   process.exitCode = 1;
 }
 // Libraries keep sockets and timers of their own; everything of ours is closed by now.

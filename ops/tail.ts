@@ -66,7 +66,9 @@ async function linesOf(options: TailOptions, partition: number, record: RawRecor
     ];
   let value: Record<string, unknown>;
   try {
-    value = await decodeValue<Record<string, unknown>>(codecs, topic, record.value);
+    value = isJson(record.value)
+      ? JSON.parse(record.value.toString())
+      : await decodeValue<Record<string, unknown>>(codecs, topic, record.value);
   } catch (error) {
     if (error instanceof WeirError) throw error;
     const reason = (error as Error).message;
@@ -81,6 +83,9 @@ async function linesOf(options: TailOptions, partition: number, record: RawRecor
   const text = fields.map(([name, v]) => `${name}=${cut(cellText(v), cellWidth)}`).join(" ");
   return [cut(`${head} ${text}`, lineWidth), ...rowLines(value)];
 }
+
+/** Values of ours begin with the zero byte of the registry's wire format; foreign producers write JSON objects. */
+const isJson = (value: Buffer): boolean => value[0] === "{".charCodeAt(0);
 
 /** Fields that hold one value, or one row of values, an entity. */
 function rowFields(value: Record<string, unknown>): Record<string, number[][]> {

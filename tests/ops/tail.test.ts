@@ -66,6 +66,15 @@ test("a changelog shows keys and sizes, deleted keys as such", async () => {
   expect(lines.map((l) => l.split(" ").slice(2).join(" "))).toEqual(["panes/7 10 B", "panes/8 deleted"]);
 });
 
+test("what a foreign producer writes as JSON is shown as its fields", async () => {
+  broker.createTopic("samples", 1);
+  broker.append("samples", 0, Buffer.from('{"entity":"i-1","cpu":7.5}'), startMs, "i-1");
+  broker.append("samples", 0, Buffer.from('{"entity":'), startMs, "i-2");
+  await tail("samples");
+  expect(lines[0]).toMatch(/ i-1 entity=i-1 cpu=7\.5$/);
+  expect(lines[1]).toMatch(/ i-2 undecodable, 10 B: /);
+});
+
 test("bytes that cannot be decoded are shown as such and the rest goes on", async () => {
   broker.createTopic(features, 1);
   broker.append(features, 0, Buffer.from("no avro"));
