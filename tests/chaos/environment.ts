@@ -78,7 +78,9 @@ export async function startServers(dir: string, seed: number): Promise<Servers> 
   const fleet = { seed, instances: INSTANCES, minutes: MINUTES, endMs: BEGIN_MS + MINUTES * MINUTE_MS };
   const scenario = prepareScenario({ ...fleet, inject }, dir);
   if (scenario.kind !== "fleet") throw new Error("The scenario is a fleet.");
-  writeTopology(scenario.topologyFile, scenario.topology);
+  // Instances in twos: of more and smaller services come more incidents, so that explain has work.
+  const twos = scenario.plan.instances.map(({ entity, entityGroup }, i) => [entity, `${entityGroup}-${i >> 1}`]);
+  writeTopology(scenario.topologyFile, { ...scenario.topology, ...Object.fromEntries(twos) });
   const trained = path.join(cacheDir, "trained", scenario.modelsKey);
   await ensureModels(scenario, trained, cacheDir, silentProgress, new AbortController().signal);
   const runDir = path.join(dir, "stack");

@@ -36,6 +36,15 @@ test("of long lines a fault tells where they begin to differ", () => {
   expect(verdict.faults).toEqual([expect.stringMatching(/^different: decisions a: x{50}2, not x{50}1$/)]);
 });
 
+test("many faults of one sort do not hide the others", () => {
+  const verdict = noVerdict();
+  const many = Array.from({ length: 100 }, (_, i) => ({ key: String(i), value: "" }));
+  compareLines(verdict, "reports", many, []);
+  compareLines(verdict, "decisions", many, []);
+  expect(verdict.lost).toBe(200);
+  expect(verdict.faults.filter((fault) => fault.startsWith("lost: decisions"))).toHaveLength(10);
+});
+
 const routing = {
   mode: "split",
   salt: "s",

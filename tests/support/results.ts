@@ -55,17 +55,15 @@ export async function resultLines(run: Source) {
 }
 
 /**
- * The last explanation of each incident, as far as it rests on the incident alone, and which revisions were explained.
- * Which log lines are cited is left out: offsets lead to them, so it depends on what lies between two records, and on
- * whether the brokers answered in time.
+ * Each explanation, as far as it rests on the incident alone. Which log lines it cites is left out: offsets lead to them,
+ * so it depends on what lies between two records, and on whether the brokers answered in time.
  */
-export async function explanationLines(run: Source) {
-  const last = new Map<string, string>();
-  const revisions: Line[] = [];
+export async function explanationLines(run: Source): Promise<Line[]> {
+  const lines: Line[] = [];
   for await (const { decoded: e } of records<Explanation>(run, topics.explanations)) {
     const [cause] = e.rootCause.split(/ The log of | No log line near it /);
-    last.set(e.incidentId, [e.incidentRevision, e.mode, cause, e.impact, e.actions, e.prevention].join("\n"));
-    revisions.push({ key: `${e.incidentId} ${e.incidentRevision} ${e.mode}`, value: "" });
+    const value = [cause, e.impact, e.actions, e.prevention].join("\n");
+    lines.push({ key: `${e.incidentId} ${e.incidentRevision} ${e.mode}`, value });
   }
-  return { explanations: [...last].map(([key, value]) => ({ key, value })), revisions };
+  return lines;
 }
