@@ -156,10 +156,13 @@ export function settingsOf(cleanup: Cleanup, replication: number): Record<string
       "max.compaction.lag.ms": "600000",
       "delete.retention.ms": String(DAY_MS),
     };
-  // Subscribers read every revision: no lag that forces a clean-up, which would count from event time, long past in a replay.
+  // Subscribers read every revision, so nothing but its size may close a segment, which the cleaner then thins out: a lag that
+  // forces a clean-up would count from event time, long past in a replay, and so does a segment's age, against the time of day
+  // that a transaction's marker bears.
   return {
     ...common,
     "segment.bytes": String(GIB_BYTES / 8),
+    "segment.ms": "9223372036854775807",
     "delete.retention.ms": String(DAY_MS),
     "retention.ms": "-1",
     "retention.bytes": String(GIB_BYTES),

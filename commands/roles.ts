@@ -6,6 +6,7 @@ import {
   type Assignments,
   type Broker,
   type Runnable,
+  type SideInput,
   type StageBinding,
   StageRunner,
   type StateVersion,
@@ -110,4 +111,26 @@ export function closingAfter(runnable: Runnable, close: () => Promise<void>): Ru
       await close();
     },
   };
+}
+
+/**
+ * Runnables that rest on the same side inputs: these are read whole before the first of them begins, and end after the
+ * last.
+ */
+export function afterInputs(inputs: readonly Pick<SideInput, "start" | "stop">[], of: readonly Runnable[]): Runnable[] {
+  let reading: Promise<unknown> | undefined;
+  let running = of.length;
+  return of.map((runnable) => ({
+    failed: runnable.failed,
+    status: () => runnable.status(),
+    start: async () => {
+      reading ??= Promise.all(inputs.map((input) => input.start()));
+      await reading;
+      await runnable.start();
+    },
+    stop: async () => {
+      await runnable.stop();
+      if (--running === 0) await Promise.all(inputs.map((input) => input.stop()));
+    },
+  }));
 }

@@ -38,7 +38,9 @@ export class ControlProcessor implements Processor<ExperimentEvent> {
   readonly #running = new KeyValueStore<Running>("running");
   /** By experiment how many decisions there are; by family the last routing version written here. */
   readonly #numbers = new KeyValueStore<number>("numbers");
-  readonly stores = [this.#clocks, this.#reports, this.#running, this.#numbers];
+  /** By family the last routing record written here. */
+  readonly #written = new KeyValueStore<RoutingConfig>("written");
+  readonly stores = [this.#clocks, this.#reports, this.#running, this.#numbers, this.#written];
   readonly #options: ControlOptions;
 
   constructor(options: ControlOptions) {
@@ -76,7 +78,7 @@ export class ControlProcessor implements Processor<ExperimentEvent> {
   #look(family: string, nowMs: number, out: Output): void {
     const running = this.#running.get(family);
     if (!running) return;
-    const newest = this.#options.newestRouting(family);
+    const newest = this.#newestRouting(family);
     // Of two records of the same version the first stands, and it need not be ours.
     const isOurs = !newest || newest.version < running.version || newest.experiment === running.name;
     if (!isOurs) {
@@ -95,7 +97,7 @@ export class ControlProcessor implements Processor<ExperimentEvent> {
     const { id, author, experiment } = command;
     const faults: string[] = [];
     if (command.action === "start-canary" || command.action === "start-comparison") {
-      const routing = this.#options.newestRouting(family);
+      const routing = this.#newestRouting(family);
       faults.push(...startFaults(command, routing, running, nowMs, this.#options.isKnown));
       if (this.#numbers.get(experiment) !== undefined && running?.name !== experiment)
         faults.push(`there was an experiment ${experiment} before; give another name`);
@@ -128,6 +130,7 @@ export class ControlProcessor implements Processor<ExperimentEvent> {
     if (outcome.routing) {
       const { version } = outcome.routing;
       this.#numbers.put(versionKey(family), version);
+      this.#written.put(family, outcome.routing);
       out.send(this.#options.topics.routing, `${family}/${version}`, outcome.routing, nowMs, ROUTING_PARTITION);
     }
     this.#write(name, family, outcome, nowMs, author, request, outcome.running === null, out);
@@ -165,8 +168,15 @@ export class ControlProcessor implements Processor<ExperimentEvent> {
     out.send(this.#options.topics.decisions, `${experiment}/${number}`, decision, atMs);
   }
 
+  /** What was written here counts at once: the topic is read a moment behind, and an arm withdrawn must not come back. */
+  #newestRouting(family: string): RoutingConfig | null {
+    const read = this.#options.newestRouting(family);
+    const written = this.#written.get(family);
+    return written && written.version > (read?.version ?? -1) ? written : read;
+  }
+
   #nextVersion(family: string): number {
-    const read = this.#options.newestRouting(family)?.version ?? 0;
+    const read = this.#newestRouting(family)?.version ?? 0;
     return Math.max(read, this.#numbers.get(versionKey(family)) ?? 0) + 1;
   }
 }

@@ -6,7 +6,7 @@ import type { ExperimentEvent, Label, PredictionBatch, RoutingConfig } from "../
 import { type Runnable, SideInput, type StageBinding, type TopicName, WeirError } from "../../streams/index.ts";
 import { RoutingTable, readManifest } from "../../triton/index.ts";
 import { ROUTING_FAMILY } from "../model-names.ts";
-import { type RoleContext, stageRunner } from "../roles.ts";
+import { afterInputs, type RoleContext, stageRunner } from "../roles.ts";
 
 /** How long a routing version may take from the first prediction made under it to this process's own reading of it. */
 const ROUTING_LIMIT_MS = 30_000;
@@ -101,24 +101,8 @@ export function create(context: RoleContext): Runnable[] {
     watermarkOf: (event: ExperimentEvent) => event.clockMs,
     fingerprint: `control/1/${partitions}`,
   };
-  return [
-    withInputs([routing, ...labelInputs], stageRunner(context, stages.measure, measure)),
-    stageRunner(context, stages.control, control),
-  ];
-}
-
-/** The side inputs are read whole before the first record is processed, and end after the last. */
-function withInputs(inputs: readonly SideInput[], runner: Runnable): Runnable {
-  return {
-    failed: runner.failed,
-    status: () => runner.status(),
-    start: async () => {
-      await Promise.all(inputs.map((input) => input.start()));
-      await runner.start();
-    },
-    stop: async () => {
-      await runner.stop();
-      await Promise.all(inputs.map((input) => input.stop()));
-    },
-  };
+  return afterInputs(
+    [routing, ...labelInputs],
+    [stageRunner(context, stages.measure, measure), stageRunner(context, stages.control, control)],
+  );
 }

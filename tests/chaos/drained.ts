@@ -15,7 +15,8 @@ const TAIL_OFFSETS = 300;
 /** Resolves when all that was written has passed every stage, each looked at once its inputs had come to their end. */
 export async function drained(env: Environment): Promise<void> {
   await until("the bridge has read every shard", () => bridged(env), LIMIT_MS);
-  for (const stage of [stages.features, stages.score, stages.incidents])
+  const { features, score, incidents, explain, measure, control } = stages;
+  for (const stage of [features, score, incidents, explain, measure, control])
     await until(`${stage.name} has come to the end of its input`, () => isThrough(env, stage), LIMIT_MS);
 }
 

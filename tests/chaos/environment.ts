@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { cpSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -8,7 +8,6 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { connectCodecs } from "../../commands/init.ts";
 import { localOptions } from "../../commands/local-options.ts";
 import { ensureModels } from "../../commands/models.ts";
-import { publishRouting } from "../../commands/routing.ts";
 import { prepareScenario, type Scenario } from "../../commands/scenario.ts";
 import { type Config, readConfig } from "../../config.ts";
 import { createStream } from "../../local/components/kinesis.ts";
@@ -25,6 +24,7 @@ import {
 import type { Codecs } from "../../schemas/index.ts";
 import { kinesisClient } from "../../sources/index.ts";
 import { type Broker, connectBroker } from "../../streams/index.ts";
+import { prepareExperiments, putTwins } from "./experiments.ts";
 import type { Outside } from "./schedule.ts";
 import { Cluster, Server } from "./servers.ts";
 
@@ -78,13 +78,15 @@ export async function startServers(dir: string, seed: number): Promise<Servers> 
   const fleet = { seed, instances: INSTANCES, minutes: MINUTES, endMs: BEGIN_MS + MINUTES * MINUTE_MS };
   const scenario = prepareScenario({ ...fleet, inject }, dir);
   if (scenario.kind !== "fleet") throw new Error("The scenario is a fleet.");
-  writeTopology(scenario.topologyFile, scenario.topology);
+  // Instances in twos: of more and smaller services come more incidents, so that explain has work.
+  const twos = scenario.plan.instances.map(({ entity, entityGroup }, i) => [entity, `${entityGroup}-${i >> 1}`]);
+  writeTopology(scenario.topologyFile, { ...scenario.topology, ...Object.fromEntries(twos) });
   const trained = path.join(cacheDir, "trained", scenario.modelsKey);
   await ensureModels(scenario, trained, cacheDir, silentProgress, new AbortController().signal);
   const runDir = path.join(dir, "stack");
   const stack = await startStack({ runDir, shards: 2, components: besideKafka });
   const { s3, kinesis, triton: models } = stack.endpoints;
-  cpSync(trained, models.modelRepository, { recursive: true });
+  putTwins(trained, models.modelRepository);
   const client = kinesisClient({ region: kinesis.region, endpoint: kinesis.endpoint, credentials: kinesis });
   const objects = new S3Client({ region: s3.region, endpoint: s3.endpoint, forcePathStyle: true, credentials: s3 });
   const server = (name: Outside, sweep?: () => void) => {
@@ -137,7 +139,7 @@ export async function startEnvironment(servers: Servers, name: string, brokers: 
     const config = readConfig({}, [], variables);
     const broker = connectBroker({ brokers: cluster.bootstrap, clientId: "chaos" });
     const codecs = await connectCodecs(config);
-    await publishRouting(broker, codecs, config, 0);
+    await prepareExperiments(broker, codecs, config, scenario);
     const ledgerFile = path.join(dir, "ledger.bin");
     const writer = new FleetWriter({
       client: kinesis,

@@ -3,11 +3,22 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fleetRounds, type TelemetryRound } from "../../local/fleet/index.ts";
 import type { Telemetry } from "../parity/telemetry.ts";
-import { resultLines } from "../support/results.ts";
 import { disturb, type Struck, tally } from "./disturb.ts";
 import { drained, flushLake } from "./drained.ts";
 import { type Environment, type Servers, startEnvironment, startServers } from "./environment.ts";
-import { compareResults, judgeBySql, judgeEvents, judgeLake, noVerdict, type Verdict } from "./judge.ts";
+import { Commands } from "./experiments.ts";
+import {
+  compareResults,
+  judgeBySql,
+  judgeEvents,
+  judgeExperiments,
+  judgeLake,
+  judgeTexts,
+  noVerdict,
+  type Results,
+  resultsOf,
+  type Verdict,
+} from "./judge.ts";
 import { Supervised } from "./supervised.ts";
 import { World } from "./world.ts";
 
@@ -102,18 +113,20 @@ async function disturbed(
     await flushLake(env);
     await judgeEvents(verdict, env);
     await judgeBySql(verdict, env, telemetryOf(env, rounds));
+    await judgeExperiments(verdict, env);
+    await judgeTexts(verdict, env);
     await judgeLake(verdict, env);
     const digest = createHash("sha256");
     for (const file of [faultLog, ...logFiles]) digest.update(textOfFile(file));
-    return { struck, rounds, starts, ends, logDigest: digest.digest("hex"), found: await resultLines(env) };
+    return { struck, rounds, starts, ends, logDigest: digest.digest("hex"), found: await resultsOf(env) };
   });
 }
 
-async function undisturbed(env: Environment, rounds: number): ReturnType<typeof resultLines> {
+async function undisturbed(env: Environment, rounds: number): Promise<Results> {
   const share = ["--ordinal=0", "--of=1"];
   const processes = [
-    ["bridge", "features"],
-    ["score", "incidents"],
+    ["bridge", "features", "control"],
+    ["score", "incidents", "explain"],
   ].map((roles) => {
     const name = roles.join("+");
     const logFile = path.join(env.dir, `${name}.log`);
@@ -121,14 +134,19 @@ async function undisturbed(env: Environment, rounds: number): ReturnType<typeof 
   });
   try {
     await Promise.all(processes.map((p) => p.running()));
-    for (const round of roundsOf(env, rounds)) await env.writer.putRound(round);
+    const commands = new Commands(env);
+    for (const round of roundsOf(env, rounds)) {
+      await env.writer.putRound(round);
+      commands.afterRound(round.clockMs);
+    }
+    await commands.given();
     await drained(env);
     const ended = processes.reduce((sum, p) => sum + p.ends, 0);
     if (ended > 0) throw new Error(`The undisturbed run was disturbed: ${ended} processes ended.`);
   } finally {
     await Promise.all(processes.map((p) => p.stop()));
   }
-  return await resultLines(env);
+  return await resultsOf(env);
 }
 
 /** The first rounds of the scenario. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { crew, Deck, draw, kinds, pointsOf } from "./schedule.ts";
+import { roles, stageRoles } from "../../commands/roles.ts";
+import { crew, Deck, draw, kinds, members, pointsOf, rolesOf } from "./schedule.ts";
 
 test("a run's faults follow from its seed alone", () => {
   expect(draw(7, 50)).toEqual(draw(7, 50));
@@ -12,14 +13,26 @@ test.each([20, 100, 1_000])("at least half of %d faults stand at named points", 
   expect(faults.filter((f) => f.kind === "point").length).toBeGreaterThanOrEqual(count / 2);
 });
 
-test("a hundred faults are of every kind and meet every named point", () => {
-  const faults = draw(5, 100);
+test("a hundred and fifty faults are of every kind and meet every named point", () => {
+  const faults = draw(5, 150);
   expect(new Set(faults.map((f) => f.kind))).toEqual(new Set(kinds));
   const met = new Set(faults.flatMap((f) => (f.kind === "point" ? [`${f.stage} ${f.step}`] : [])));
   const all = Object.values(crew).flatMap((stages) =>
     stages.flatMap((s) => pointsOf[s]!.map((step) => `${s} ${step}`)),
   );
   expect(all.filter((point) => !met.has(point))).toEqual([]);
+});
+
+test("every stage of the pipeline from Kinesis can be killed, in one process each, by its role", () => {
+  expect(Object.values(rolesOf).flat().sort()).toEqual([...stageRoles].sort());
+  const named = stageRoles.flatMap((role) => roles[role].stages.map((stage) => stage.name as string));
+  expect(Object.values(crew).flat().sort()).toEqual(named.sort());
+  expect(Object.keys(pointsOf).sort()).toEqual(named.sort());
+});
+
+test("what a member is scaled to is drawn of all but the bridge", () => {
+  const scaled = new Set(draw(2, 200, ["scale"]).map((fault) => fault.kind === "scale" && fault.member));
+  expect(scaled).toEqual(new Set(members.filter((member) => member !== "bridge")));
 });
 
 test("only the kinds asked for are drawn", () => {

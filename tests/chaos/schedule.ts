@@ -6,6 +6,8 @@ export const crew = {
   features: ["features"],
   score: ["score"],
   incidents: ["incidents"],
+  explain: ["explain"],
+  control: ["measure", "control"],
   lake: ["lake-features", "lake-raw"],
 } as const;
 export type Member = keyof typeof crew;
@@ -16,6 +18,8 @@ export const rolesOf: Readonly<Record<Member, readonly string[]>> = {
   features: ["features"],
   score: ["score"],
   incidents: ["incidents"],
+  explain: ["explain"],
+  control: ["control"],
   lake: ["lake"],
 };
 
@@ -31,6 +35,9 @@ export const pointsOf: Readonly<Record<string, readonly string[]>> = {
   features: taskSteps,
   score: taskSteps,
   incidents: taskSteps,
+  explain: taskSteps,
+  measure: taskSteps,
+  control: taskSteps,
   "lake-features": ["UPLOAD", "UPLOADED"],
   "lake-raw": ["UPLOAD", "UPLOADED"],
 };
@@ -100,7 +107,7 @@ export function draw(seed: number, count: number, only: readonly Kind[] = kinds)
     const j = Math.floor(random() * (i + 1));
     [wanted[i], wanted[j]] = [wanted[j]!, wanted[i]!];
   }
-  // Points take turns, so that a hundred faults meet them all.
+  // Points take turns, so that a hundred and fifty faults meet them all.
   const points = members.flatMap((member) =>
     crew[member].flatMap((stage) => pointsOf[stage]!.map((step) => ({ member, stage, step }))),
   );
@@ -118,7 +125,7 @@ export function draw(seed: number, count: number, only: readonly Kind[] = kinds)
       case "zombie":
         return { kind, member: pick(members), replaced: random() < 0.5 };
       case "scale":
-        return { kind, member: pick(["features", "score", "incidents", "lake"]) };
+        return { kind, member: pick(members.filter((member) => member !== "bridge")) };
       case "reply":
         return {
           kind,
@@ -142,9 +149,10 @@ export function draw(seed: number, count: number, only: readonly Kind[] = kinds)
   return wanted.map(faultOf);
 }
 
-/** Rare steps are met at the first pass; the others at one of the first three. */
+/** Rare steps are met at the first pass, as are the commits of a stage that seldom has any; the others at one of the first three. */
 function pointFault(point: { member: Member; stage: string; step: string }, random: () => number): Fault {
-  const rare = ["C4", "SHARD_END", "UPLOAD", "UPLOADED"].includes(point.step);
+  const { stage, step } = point;
+  const rare = ["C4", "SHARD_END", "UPLOAD", "UPLOADED"].includes(step) || (stage === "explain" && !isOfTakeOver(step));
   return { kind: "point", ...point, passes: rare ? 1 : 1 + Math.floor(random() * 3) };
 }
 

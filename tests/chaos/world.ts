@@ -12,6 +12,7 @@ import { BrokerProxy } from "./broker-proxy.ts";
 import { Crew } from "./crew.ts";
 import { rowsUpToMs } from "./drained.ts";
 import type { Environment } from "./environment.ts";
+import { Commands } from "./experiments.ts";
 
 /** A round is ten simulated minutes. */
 const ROUND_EVERY_MS = 800;
@@ -25,6 +26,7 @@ export class World {
   readonly env: Environment;
   readonly crew: Crew;
   readonly proxies: readonly BrokerProxy[];
+  readonly #commands: Commands;
   readonly #stop = new AbortController();
   /** Rounds and changes of shards take turns: a shard's clock is never half told. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -36,6 +38,7 @@ export class World {
     this.env = env;
     this.crew = crew;
     this.proxies = proxies;
+    this.#commands = new Commands(env);
     this.#rowsUpToMs = env.scenario.startMs;
     this.#rounds = fleetRounds(env.scenario.plan);
   }
@@ -47,6 +50,7 @@ export class World {
     const world = new World(env, crew, proxies);
     await crew.running();
     world.#writing = world.#write();
+    await world.#commands.begun();
     return world;
   }
 
@@ -79,6 +83,7 @@ export class World {
   async endOfInput(): Promise<void> {
     this.#stop.abort();
     await this.#writing;
+    await this.#commands.given();
     await this.env.writer.repeatClock();
   }
 
@@ -96,6 +101,7 @@ export class World {
       const next = this.#rounds.next();
       if (next.done) return;
       await this.#inTurn(() => this.env.writer.putRound(next.value));
+      this.#commands.afterRound(next.value.clockMs);
       do await sleep(ROUND_EVERY_MS, undefined, { signal }).catch(() => undefined);
       while (!signal.aborted && (await this.#isFarAhead()));
     }

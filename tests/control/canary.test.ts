@@ -256,3 +256,15 @@ test("rows are counted from the window on that the version takes effect with, un
   expect(facts.sinceMs).toBe(T + 2 * MINUTE);
   expect(facts.challenger.rows + facts.champion.rows).toBe(3 * 1_500);
 });
+
+test("what was written last counts though the topic was not read up to it: a withdrawn challenger does not come back", () => {
+  const l = lab(calm);
+  l.minute(fleet(100));
+  l.startCanary();
+  l.read = l.newest;
+  l.command({ action: "keep", reason: "" } as never);
+  l.startCanary({ experiment: "next" });
+  l.command({ action: "keep", experiment: "next", reason: "" } as never);
+  expect(l.arms).toBe("a/1 70, b/1 30");
+  expect(l.newest).toMatchObject({ mode: "split", salt: "s", version: 5 });
+});

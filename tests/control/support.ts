@@ -51,6 +51,8 @@ export class Lab {
   #control: ControlProcessor;
   #offset = 0;
   nowMs = T;
+  /** The newest version that the control stage has read; undefined: all there are. */
+  read: RoutingConfig | undefined;
 
   constructor(says: Readonly<Record<string, Says>>, { partitions = 2, restoring = false } = {}) {
     this.#says = says;
@@ -195,7 +197,7 @@ export class Lab {
     return new ControlProcessor({
       topics,
       sources: Array.from({ length: this.partitions }, (_, p) => `measure/${p}`),
-      newestRouting: () => this.newest,
+      newestRouting: () => this.read ?? this.newest,
       isKnown: (model, version) => this.known.has(`${model}/${version}`),
     });
   }

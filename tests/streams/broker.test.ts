@@ -1,12 +1,17 @@
+import { readdirSync } from "node:fs";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { settingsOf } from "../../pipeline.ts";
 import { type Broker, type TopicName, topicName } from "../../streams/index.ts";
 import { brokerOf, testStack } from "../support/kafka.ts";
 
 let broker: Broker;
+let runDir: string;
 let stop: () => Promise<void>;
 beforeAll(async () => {
   const started = await testStack(["kafka"]);
   broker = brokerOf(started.stack);
+  runDir = started.runDir;
   stop = started.stop;
 });
 afterAll(() => stop());
@@ -49,6 +54,19 @@ async function producer(id: string) {
   await p.init();
   return p;
 }
+
+test("a marker, which bears the time of day, closes no segment of revisions from long ago: the cleaner would thin them out", async () => {
+  const topic = await newTopic(settingsOf("compact,delete", 1));
+  const writer = await producer(`${topic}.w`);
+  for (const revision of ["open", "resolved"]) {
+    await writer.send([record(topic, revision)]);
+    await writer.commit();
+    await writer.settle();
+  }
+  await writer.close();
+  const segments = readdirSync(path.join(runDir, "kafka", "log", `${topic}-0`)).filter((file) => file.endsWith(".log"));
+  expect(segments).toEqual(["00000000000000000000.log"]);
+});
 
 describe("read_committed on a real broker", () => {
   test("an aborted transaction is never seen, a committed one is, and an open one holds back what follows", async () => {

@@ -2,7 +2,7 @@
 import { decodeValue, readTopic } from "../../ops/index.ts";
 import { topics } from "../../pipeline.ts";
 import { rowsOf } from "../../processors/index.ts";
-import type { Anomaly, Codecs, FeatureBatch, Incident, PredictionBatch } from "../../schemas/index.ts";
+import type { Anomaly, Codecs, Explanation, FeatureBatch, Incident, PredictionBatch } from "../../schemas/index.ts";
 import type { Broker, TopicName } from "../../streams/index.ts";
 
 export interface Line {
@@ -52,4 +52,18 @@ export async function resultLines(run: Source) {
     revisions.push({ key: `${i.incidentId} ${i.revision}`, value });
   }
   return { rows, predictions, anomalies, incidents: [...incidents].map(([key, value]) => ({ key, value })), revisions };
+}
+
+/**
+ * Each explanation, as far as it rests on the incident alone. Which log lines it cites is left out: offsets lead to them,
+ * so it depends on what lies between two records, and on whether the brokers answered in time.
+ */
+export async function explanationLines(run: Source): Promise<Line[]> {
+  const lines: Line[] = [];
+  for await (const { decoded: e } of records<Explanation>(run, topics.explanations)) {
+    const [cause] = e.rootCause.split(/ The log of | No log line near it /);
+    const value = [cause, e.impact, e.actions, e.prevention].join("\n");
+    lines.push({ key: `${e.incidentId} ${e.incidentRevision} ${e.mode}`, value });
+  }
+  return lines;
 }
