@@ -1,3 +1,4 @@
+import type { ChaosOptions } from "./harness.ts";
 import { Deck, type Fault, members, randomFrom } from "./schedule.ts";
 import { strike } from "./strike.ts";
 import type { World } from "./world.ts";
@@ -28,20 +29,21 @@ const AHEAD_OF_POINTS = 2;
  */
 export async function disturb(
   world: World,
-  seed: number,
-  count: number,
-  limitMs: number,
+  { seed, faults: count, limitMs, kinds }: Pick<ChaosOptions, "seed" | "faults" | "limitMs" | "kinds">,
   say: (line: string, struck?: Struck) => void,
 ): Promise<readonly Struck[]> {
-  const deck = new Deck(seed, count);
+  const deck = new Deck(seed, count, kinds);
   const struck: Struck[] = [];
   const beganAt = performance.now();
   let open = count;
   let points = 0;
   let others = 0;
+  const hasPoints = kinds.includes("point");
   const runLane = async (lane: string, random: () => number) => {
     while (open > 0 && performance.now() < beganAt + limitMs) {
-      const fault = deck.next((f) => laneOf(f) === lane && (f.kind === "point" || others < points + AHEAD_OF_POINTS));
+      const fault = deck.next(
+        (f) => laneOf(f) === lane && (f.kind === "point" || !hasPoints || others < points + AHEAD_OF_POINTS),
+      );
       if (!fault) {
         // Its next one may come up when others have struck.
         await new Promise((resolve) => setTimeout(resolve, 50));

@@ -19,6 +19,7 @@ import {
   resultsOf,
   type Verdict,
 } from "./judge.ts";
+import type { Kind } from "./schedule.ts";
 import { Supervised } from "./supervised.ts";
 import { World } from "./world.ts";
 
@@ -27,6 +28,7 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly brokers: 1 | 3;
   readonly groups: boolean;
+  readonly kinds: readonly Kind[];
   /** No fault begins later than so long after the first; the run then has fewer. */
   readonly limitMs: number;
   /** Of everything that the run leaves. */
@@ -82,11 +84,8 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
   }
 }
 
-async function disturbed(
-  servers: Servers,
-  { faults, seed, brokers, groups, limitMs, dir, say }: ChaosOptions,
-  verdict: Verdict,
-) {
+async function disturbed(servers: Servers, options: ChaosOptions, verdict: Verdict) {
+  const { brokers, groups, dir, say } = options;
   say(`starting ${brokers} broker(s)`);
   const env = await startEnvironment(servers, "disturbed", brokers);
   const faultLog = path.join(dir, "faults.log");
@@ -99,7 +98,7 @@ async function disturbed(
     let struck: readonly Struck[];
     let rounds: number;
     try {
-      struck = await disturb(world, seed, faults, limitMs, told);
+      struck = await disturb(world, options, told);
       await world.endOfInput();
       rounds = env.writer.state.rounds;
       say(`${rounds} rounds are written; waiting for the last of them to pass every stage`);
