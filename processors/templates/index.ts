@@ -11,6 +11,7 @@ export {
 export {
   MAX_TEMPLATES,
   type Mined,
+  type MinerChange,
   type MinerOptions,
   snapshotOf,
   type Template,

@@ -39,6 +39,14 @@ export interface TemplateSnapshot {
   readonly weightMinute: number;
 }
 
+/** What a line did to a template: enough to take it back. */
+export interface MinerChange {
+  readonly template: Template;
+  /** What it was before; of one that gave way also afterwards. Undefined: the line made it. */
+  readonly before: TemplateSnapshot | undefined;
+  readonly evicted: boolean;
+}
+
 export interface MinerOptions {
   readonly maxTemplates?: number;
   /** Least share of equal words for a line to belong to a template. */
@@ -88,7 +96,7 @@ export class TemplateMiner {
   /** By word count. */
   readonly #root = new Map<number, Node>();
   /** Oldest first. */
-  readonly #clusters = new Set<Cluster>();
+  #clusters: Cluster[] = [];
   #lines = 0;
 
   /** `snapshot` in any order. */
@@ -112,46 +120,67 @@ export class TemplateMiner {
 
   /** Learns from `count` lines of the same words. */
   mineTokens(tokens: readonly string[], count = 1): Mined {
-    this.#lines++;
     const cluster = this.#find(tokens);
     if (!cluster) {
-      const made = this.#insert({
-        ...identity(tokens),
-        count,
-        tokens,
-        path: this.#pathFor(tokens),
-        made: this.#lines,
-        lastLine: this.#lines,
-        weight: 0,
-        weightMinute: 0,
-      });
-      const evicted = this.#clusters.size > this.#maxTemplates ? this.#evict() : undefined;
-      return { template: made, change: "created", ...(evicted && { evicted }) };
+      const template = this.#make(tokens, count);
+      const evicted = this.#evictBeyondLimit();
+      return { template, change: "created", ...(evicted && { evicted }) };
     }
-    cluster.count += count;
-    cluster.lastLine = this.#lines;
     const previousKey = cluster.key;
-    return widen(cluster, tokens)
+    return this.#take(cluster, tokens, count)
       ? { template: cluster, change: "widened", previousKey }
       : { template: cluster, change: "none" };
   }
 
+  /** The same for one line after the other, each told by its words and how many there were of it. */
+  mineAll(lines: readonly (readonly string[])[], counts: readonly number[]): MinerChange[] {
+    const changes: MinerChange[] = [];
+    const before = this.#lines;
+    for (let i = 0; i < lines.length; i++) {
+      const cluster = this.#find(lines[i]!);
+      if (cluster) {
+        if (cluster.lastLine <= before) changes.push({ template: cluster, before: snapshotOf(cluster), evicted: false });
+        this.#take(cluster, lines[i]!, counts[i]!);
+        continue;
+      }
+      changes.push({ template: this.#make(lines[i]!, counts[i]!), before: undefined, evicted: false });
+      const evicted = this.#evictBeyondLimit();
+      if (evicted) changes.push({ template: evicted, before: snapshotOf(evicted), evicted: true });
+    }
+    return changes;
+  }
+
+  /** Takes back what one call changed, and what its templates have weighed since; later ones are taken back already. */
+  undo(changes: readonly MinerChange[]): void {
+    for (const { template, before, evicted } of changes.toReversed()) {
+      const cluster = template as Cluster;
+      if (before === undefined) this.#remove(cluster);
+      else {
+        Object.assign(cluster, before, identity(before.tokens));
+        if (evicted) this.#insert(cluster);
+      }
+    }
+    this.#lines = this.#clusters.reduce((newest, { lastLine }) => Math.max(newest, lastLine), 0);
+  }
+
   /** Oldest first. */
-  *templates(): IterableIterator<Template> {
-    yield* this.#clusters;
+  templates(): readonly Template[] {
+    return this.#clusters;
   }
 
   get size(): number {
-    return this.#clusters.size;
+    return this.#clusters.length;
   }
 
   /** The template's lines now weigh so much. */
   weigh(template: Template, weight: number, weightMinute: number): void {
-    Object.assign(template, { weight, weightMinute });
+    const cluster = template as Cluster;
+    cluster.weight = weight;
+    cluster.weightMinute = weightMinute;
   }
 
   snapshot(): TemplateSnapshot[] {
-    return [...this.#clusters].map(snapshotOf);
+    return this.#clusters.map(snapshotOf);
   }
 
   #find(tokens: readonly string[]): Cluster | undefined {
@@ -163,6 +192,8 @@ export class TemplateMiner {
     let bestEqual = -1;
     let bestWildcards = -1;
     for (const cluster of node.clusters) {
+      // A line without a wildcard; of all others none can be more equal.
+      if (cluster.tokens === tokens && !tokens.includes(WILDCARD)) return cluster;
       let equal = 0;
       let wildcards = 0;
       for (let i = 0; i < tokens.length; i++) {
@@ -207,6 +238,19 @@ export class TemplateMiner {
     return children.size < (children.has(WILDCARD) ? this.#maxChildren : this.#maxChildren - 1);
   }
 
+  #make(tokens: readonly string[], count: number): Cluster {
+    const made = ++this.#lines;
+    const path = this.#pathFor(tokens);
+    return this.#insert({ ...identity(tokens), count, tokens, path, made, lastLine: made, weight: 0, weightMinute: 0 });
+  }
+
+  /** True if that widened the template. */
+  #take(cluster: Cluster, tokens: readonly string[], count: number): boolean {
+    cluster.count += count;
+    cluster.lastLine = ++this.#lines;
+    return widen(cluster, tokens);
+  }
+
   #insert(cluster: Cluster): Cluster {
     let node = this.#root.get(cluster.tokens.length);
     if (!node) {
@@ -218,25 +262,36 @@ export class TemplateMiner {
       node.children.set(key, child);
       node = child;
     }
-    node.clusters.push(cluster);
-    this.#clusters.add(cluster);
+    addInOrder(node.clusters, cluster);
+    addInOrder(this.#clusters, cluster);
     return cluster;
   }
 
-  #evict(): Template | undefined {
-    let stale: Cluster | undefined;
-    for (const cluster of this.#clusters) if (!stale || cluster.lastLine < stale.lastLine) stale = cluster;
-    if (!stale) return undefined;
-    this.#clusters.delete(stale);
-    const root = this.#root.get(stale.tokens.length)!;
-    const nodes = [root];
-    for (const key of stale.path) nodes.push(nodes.at(-1)!.children.get(key)!);
-    const leaf = nodes.at(-1)!;
-    leaf.clusters.splice(leaf.clusters.indexOf(stale), 1);
-    for (let i = nodes.length - 1; i > 0 && isEmpty(nodes[i]!); i--) nodes[i - 1]!.children.delete(stale.path[i - 1]!);
-    if (isEmpty(root)) this.#root.delete(stale.tokens.length);
+  #evictBeyondLimit(): Template | undefined {
+    if (this.#clusters.length <= this.#maxTemplates) return undefined;
+    const stale = this.#clusters.reduce((stalest, c) => (c.lastLine < stalest.lastLine ? c : stalest));
+    this.#remove(stale);
     return stale;
   }
+
+  #remove(cluster: Cluster): void {
+    this.#clusters.splice(this.#clusters.indexOf(cluster), 1);
+    const root = this.#root.get(cluster.tokens.length)!;
+    const nodes = [root];
+    for (const key of cluster.path) nodes.push(nodes.at(-1)!.children.get(key)!);
+    const leaf = nodes.at(-1)!;
+    leaf.clusters.splice(leaf.clusters.indexOf(cluster), 1);
+    for (let i = nodes.length - 1; i > 0 && isEmpty(nodes[i]!); i--)
+      nodes[i - 1]!.children.delete(cluster.path[i - 1]!);
+    if (isEmpty(root)) this.#root.delete(cluster.tokens.length);
+  }
+}
+
+/** Most are the newest; one that comes back goes where it was. */
+function addInOrder(clusters: Cluster[], cluster: Cluster): void {
+  let at = clusters.length;
+  while (at > 0 && clusters[at - 1]!.made > cluster.made) at--;
+  clusters.splice(at, 0, cluster);
 }
 
 /** Puts wildcards where the line differs; false if it differs nowhere. */

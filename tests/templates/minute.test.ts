@@ -57,9 +57,10 @@ describe("a minute", () => {
       1,
     ]);
     mineMinute(miner, new Map(many), 0);
-    const { evicted } = mineMinute(miner, of({ "one more line": 1 }), 1);
+    const { changes } = mineMinute(miner, of({ "one more line": 1 }), 1);
+    const evicted = changes.filter((change) => change.evicted);
     expect(evicted).toHaveLength(1);
-    expect(mineMinute(miner, of({ [evicted[0]!.text]: 1 }), 2).signals.fresh).toBe(1);
+    expect(mineMinute(miner, of({ [evicted[0]!.template.text]: 1 }), 2).signals.fresh).toBe(1);
   });
 
   test("the order of its lines makes no difference, and a miner from a snapshot goes on alike", () => {
