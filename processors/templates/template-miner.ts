@@ -72,6 +72,8 @@ interface Cluster extends Template {
   tokens: readonly string[];
   readonly path: readonly string[];
   lastLine: number;
+  /** It has no wildcard, neither in its words nor above it. */
+  literal: boolean;
 }
 
 interface Node {
@@ -107,7 +109,7 @@ export class TemplateMiner {
     this.#maxChildren = options.maxChildren ?? 100;
     this.#tokenize = options.tokenize ?? maskedTokens;
     for (const template of snapshot.toSorted((a, b) => a.made - b.made)) {
-      this.#insert({ ...template, ...identity(template.tokens) });
+      this.#insert({ ...template, ...derived(template.tokens, template.path) });
       // The newest line's template is never the one that gives way.
       this.#lines = Math.max(this.#lines, template.lastLine);
     }
@@ -137,7 +139,7 @@ export class TemplateMiner {
     const changes: MinerChange[] = [];
     const before = this.#lines;
     for (let i = 0; i < lines.length; i++) {
-      const cluster = this.#find(lines[i]!);
+      const cluster = this.#known(lines[i]!) ?? this.#find(lines[i]!);
       if (cluster) {
         if (cluster.lastLine <= before) changes.push({ template: cluster, before: snapshotOf(cluster), evicted: false });
         this.#take(cluster, lines[i]!, counts[i]!);
@@ -156,7 +158,7 @@ export class TemplateMiner {
       const cluster = template as Cluster;
       if (before === undefined) this.#remove(cluster);
       else {
-        Object.assign(cluster, before, identity(before.tokens));
+        Object.assign(cluster, before, derived(before.tokens, before.path));
         if (evicted) this.#insert(cluster);
       }
     }
@@ -183,6 +185,18 @@ export class TemplateMiner {
     return this.#clusters.map(snapshotOf);
   }
 
+  /**
+   * What `#find` would find, by the words' place in memory: lists of words that mining is given again are the same list. A
+   * template without a wildcard under its own words is where the tree leads to, and none is more equal.
+   */
+  #known(tokens: readonly string[]): Cluster | undefined {
+    for (let i = 0; i < this.#clusters.length; i++) {
+      const cluster = this.#clusters[i]!;
+      if (cluster.tokens === tokens && cluster.literal) return cluster;
+    }
+    return undefined;
+  }
+
   #find(tokens: readonly string[]): Cluster | undefined {
     let node = this.#root.get(tokens.length);
     const levels = this.#levelsFor(tokens);
@@ -192,8 +206,6 @@ export class TemplateMiner {
     let bestEqual = -1;
     let bestWildcards = -1;
     for (const cluster of node.clusters) {
-      // A line without a wildcard; of all others none can be more equal.
-      if (cluster.tokens === tokens && !tokens.includes(WILDCARD)) return cluster;
       let equal = 0;
       let wildcards = 0;
       for (let i = 0; i < tokens.length; i++) {
@@ -241,7 +253,8 @@ export class TemplateMiner {
   #make(tokens: readonly string[], count: number): Cluster {
     const made = ++this.#lines;
     const path = this.#pathFor(tokens);
-    return this.#insert({ ...identity(tokens), count, tokens, path, made, lastLine: made, weight: 0, weightMinute: 0 });
+    const own = { count, made, lastLine: made, weight: 0, weightMinute: 0 };
+    return this.#insert({ tokens, path, ...own, ...derived(tokens, path) });
   }
 
   /** True if that widened the template. */
@@ -296,9 +309,14 @@ function addInOrder(clusters: Cluster[], cluster: Cluster): void {
 
 /** Puts wildcards where the line differs; false if it differs nowhere. */
 function widen(cluster: Cluster, tokens: readonly string[]): boolean {
-  if (cluster.tokens.every((word, i) => word === tokens[i] || word === WILDCARD)) return false;
+  if (cluster.tokens === tokens) return false;
+  if (cluster.tokens.every((word, i) => word === tokens[i] || word === WILDCARD)) {
+    // Equal words: from here on those of the newest line stand for them.
+    if (cluster.literal) cluster.tokens = tokens;
+    return false;
+  }
   const wider = cluster.tokens.map((word, i) => (word === tokens[i] ? word : WILDCARD));
-  Object.assign(cluster, { tokens: wider, ...identity(wider) });
+  Object.assign(cluster, { tokens: wider, ...derived(wider, cluster.path) });
   return true;
 }
 
@@ -308,9 +326,10 @@ export const snapshotOf = (template: Template): TemplateSnapshot => {
   return { tokens, path, count, made, lastLine, weight, weightMinute };
 };
 
-function identity(tokens: readonly string[]): { key: string; text: string } {
+function derived(tokens: readonly string[], path: readonly string[]): Pick<Cluster, "key" | "text" | "literal"> {
   const text = tokens.join(" ");
-  return { key: createHash("sha256").update(text).digest("hex").slice(0, 16), text };
+  const key = createHash("sha256").update(text).digest("hex").slice(0, 16);
+  return { key, text, literal: !tokens.includes(WILDCARD) && path.every((word, i) => word === tokens[i]) };
 }
 
 const newNode = (): Node => ({ children: new Map(), clusters: [] });
