@@ -42,8 +42,8 @@ export class TemplateStore implements StateStore {
   #lines = new DeltaKeys("line");
   #dirtyMinutes = new Set<number>();
   #closed = new Set<number>();
-  /** Numbers of the templates that are not as the changelog has them, by slot. */
-  #dirtyTemplates = new Map<number, Set<number>>();
+  /** Numbers of the templates that are not as the changelog has them, by slot; some twice. */
+  #dirtyTemplates = new Map<number, number[]>();
   #undo = new UndoLog();
   /** Texts left out for that limit since this instance was made. */
   cutTexts = 0;
@@ -143,7 +143,7 @@ export class TemplateStore implements StateStore {
     this.#dirtyMinutes.clear();
     for (const [slot, numbers] of this.#dirtyTemplates) {
       const held = new Map([...(this.#trees.get(slot)?.templates() ?? [])].map((t) => [t.made, t]));
-      for (const made of numbers) {
+      for (const made of new Set(numbers)) {
         const template = held.get(made);
         const { made: _, ...rest } = template ? snapshotOf(template) : { made };
         write(`tree/${slot}/${made}`, template ? Buffer.from(JSON.stringify(rest)) : null);
@@ -235,8 +235,8 @@ export class TemplateStore implements StateStore {
 
   #mark(slot: number, template: Template): void {
     const numbers = this.#dirtyTemplates.get(slot);
-    if (numbers) numbers.add(template.made);
-    else this.#dirtyTemplates.set(slot, new Set([template.made]));
+    if (numbers) numbers.push(template.made);
+    else this.#dirtyTemplates.set(slot, [template.made]);
   }
 
   #restoreTrees(): void {

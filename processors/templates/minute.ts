@@ -38,8 +38,8 @@ export interface MinedMinute {
  */
 export function mineMinute(miner: TemplateMiner, texts: ReadonlyMap<string, number>, minute: number): MinedMinute {
   let usual = 0;
-  for (const template of miner.templates()) usual += usualWeight(template, minute);
-  const sorted = [...texts.keys()].sort();
+  for (const template of miner.templates()) usual += usualOf(fadedWeight(template, minute));
+  const sorted = inOrder(texts.keys());
   const changes = miner.mineAll(
     sorted.map(wordsOf),
     sorted.map((text) => texts.get(text)!),
@@ -49,18 +49,34 @@ export function mineMinute(miner: TemplateMiner, texts: ReadonlyMap<string, numb
   for (const { template, before, evicted } of changes) {
     if (evicted) continue;
     const count = template.count - (before?.count ?? 0);
+    const weight = fadedWeight(template, minute);
     counts.push(count);
-    weights.push(usualWeight(template, minute));
-    miner.weigh(template, fadedWeight(template, minute) + count, minute);
+    weights.push(usualOf(weight));
+    miner.weigh(template, weight + count, minute);
   }
   return { signals: signalsOf(counts, weights, usual), changes };
 }
 
-/** 0: the template is as good as new. */
-function usualWeight(template: Template, minute: number): number {
-  const weight = fadedWeight(template, minute);
-  return weight < FORGOTTEN_BELOW ? 0 : weight;
+/** Put in one by one: mostly they are two or three. */
+function inOrder(texts: Iterable<string>): string[] {
+  const sorted: string[] = [];
+  for (const text of texts) {
+    let at = sorted.length;
+    sorted.push(text);
+    for (; at > 0 && sorted[at - 1]! > text; at--) sorted[at] = sorted[at - 1]!;
+    sorted[at] = text;
+  }
+  return sorted;
 }
 
-const fadedWeight = ({ weight, weightMinute }: Template, minute: number): number =>
-  weight === 0 ? 0 : weight * 0.5 ** (Math.max(0, minute - weightMinute) / HALF_LIFE_MINUTES);
+/** 0: the template is as good as new. */
+const usualOf = (weight: number): number => (weight < FORGOTTEN_BELOW ? 0 : weight);
+
+/** What is left of a weight of 1 after so many minutes: most templates were there a few minutes ago. */
+const leftAfter = Float64Array.from({ length: HALF_LIFE_MINUTES }, (_, minutes) => 0.5 ** (minutes / HALF_LIFE_MINUTES));
+
+function fadedWeight({ weight, weightMinute }: Template, minute: number): number {
+  if (weight === 0) return 0;
+  const minutes = Math.max(0, minute - weightMinute);
+  return weight * (leftAfter[minutes] ?? 0.5 ** (minutes / HALF_LIFE_MINUTES));
+}

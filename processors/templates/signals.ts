@@ -60,8 +60,20 @@ export function signalsOf(counts: readonly number[], weights: readonly number[],
 
 function entropyOf(counts: readonly number[], lines: number): { entropyBits: number; evenness: number } {
   // Floating-point sums depend on their order, and features may not depend on the order of lines.
-  const inOrder = counts.length > 1 ? counts.toSorted((a, b) => a - b) : counts;
+  const sorted = inOrder(counts);
   let bits = 0;
-  for (const count of inOrder) bits -= (count / lines) * Math.log2(count / lines);
+  for (let i = 0; i < sorted.length; i++) bits -= (sorted[i]! / lines) * Math.log2(sorted[i]! / lines);
   return { entropyBits: Math.max(0, bits), evenness: counts.length > 1 ? bits / Math.log2(counts.length) : 0 };
+}
+
+/** Put in one by one: mostly they are two or three. */
+function inOrder(counts: readonly number[]): number[] {
+  const sorted: number[] = [];
+  for (const count of counts) {
+    let at = sorted.length;
+    sorted.push(count);
+    for (; at > 0 && sorted[at - 1]! > count; at--) sorted[at] = sorted[at - 1]!;
+    sorted[at] = count;
+  }
+  return sorted;
 }
