@@ -65,9 +65,7 @@ export class RowEmitter {
     this.#hours = set.hourly ? new HourStore("hours", set.daySignals.length, layout.slotsPerChunk, sinceOf) : null;
     this.templates = set.templateSignals.length > 0 ? new TemplateStore("templates", keptMinutes) : null;
     this.#templateCells = set.signals.flatMap((signal, index) =>
-      "template" in signal
-        ? [{ template: signal.template, cellAt: layout.cellAt[index]!, centre: signal.centre }]
-        : [],
+      "template" in signal ? [{ template: signal.template, cellAt: layout.cellAt[index]!, centre: signal.centre }] : [],
     );
     this.#rows = new RowBuilder(set, this.panes, this.#hours);
   }

@@ -73,7 +73,10 @@ function inOrder(texts: Iterable<string>): string[] {
 const usualOf = (weight: number): number => (weight < FORGOTTEN_BELOW ? 0 : weight);
 
 /** What is left of a weight of 1 after so many minutes: most templates were there a few minutes ago. */
-const leftAfter = Float64Array.from({ length: HALF_LIFE_MINUTES }, (_, minutes) => 0.5 ** (minutes / HALF_LIFE_MINUTES));
+const leftAfter = Float64Array.from(
+  { length: HALF_LIFE_MINUTES },
+  (_, minutes) => 0.5 ** (minutes / HALF_LIFE_MINUTES),
+);
 
 function fadedWeight({ weight, weightMinute }: Template, minute: number): number {
   if (weight === 0) return 0;

@@ -141,7 +141,8 @@ export class TemplateMiner {
     for (let i = 0; i < lines.length; i++) {
       const cluster = this.#known(lines[i]!) ?? this.#find(lines[i]!);
       if (cluster) {
-        if (cluster.lastLine <= before) changes.push({ template: cluster, before: snapshotOf(cluster), evicted: false });
+        if (cluster.lastLine <= before)
+          changes.push({ template: cluster, before: snapshotOf(cluster), evicted: false });
         this.#take(cluster, lines[i]!, counts[i]!);
         continue;
       }
