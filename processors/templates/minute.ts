@@ -1,6 +1,7 @@
 import { maskedTokens } from "./mask.ts";
 import { signalsOf, type TemplateSignals } from "./signals.ts";
-import type { MinerChange, Template, TemplateMiner } from "./template-miner.ts";
+import type { Template } from "./template.ts";
+import type { MinerChange, TemplateMiner } from "./template-miner.ts";
 
 /** A day back a line counts half. */
 const HALF_LIFE_MINUTES = 1_440;
