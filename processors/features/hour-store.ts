@@ -20,13 +20,14 @@ export const KEPT_HOURS = DAY_HOURS + 1;
 
 const HEAD = 3;
 
-/** What the hours of a trailing day come to, of one entity. */
-export interface Day {
-  /** For each kept signal; NaN where it had no value. */
+/** What the hours of a trailing day come to, of the slots of one chunk that have been asked for. */
+export interface Days {
+  /** At [kept signal][slot]; NaN where it had no value. */
   readonly mean: Float64Array;
   readonly std: Float64Array;
-  /** Good values over those expected, times accepted events over all; NaN without an event. */
-  quality: number;
+  /** By slot. Good values over those expected, times accepted events over all; NaN without an event. */
+  readonly quality: Float64Array;
+  readonly known: Uint8Array;
 }
 
 /**
@@ -44,7 +45,7 @@ export class HourStore implements StateStore {
   #dirty = new Set<number>();
   #deleted: string[] = [];
   #undo = new UndoLog();
-  #days = new Map<number, Day>();
+  #days: (Days | undefined)[] = [];
   #daysEnd = Number.NaN;
 
   constructor(name: string, signals: number, slotsPerChunk: number, sinceOf: (slot: number) => number) {
@@ -92,27 +93,37 @@ export class HourStore implements StateStore {
     return values && { values, placeOf: (slot) => this.at(hour, first + slot)?.[1] ?? -1 };
   }
 
-  /** The 24 whole hours before `endHour`, oldest first. */
-  dayBefore(endHour: number, slot: number): Day {
-    if (this.#daysEnd !== endHour) {
-      this.#days.clear();
-      this.#daysEnd = endHour;
+  /** The 24 whole hours before `endHour`, of these slots of a chunk. */
+  dayBefore(endHour: number, index: number, slotsInChunk: ArrayLike<number>): Days {
+    if (this.#daysEnd !== endHour) for (const days of this.#days) days?.known.fill(0);
+    this.#daysEnd = endHour;
+    const days = this.#days[index] ?? this.#newDays();
+    this.#days[index] = days;
+    for (let i = 0; i < slotsInChunk.length; i++) {
+      const slot = slotsInChunk[i]!;
+      if (days.known[slot] === 0) this.#addUp(endHour, index, slot, days);
     }
-    let day = this.#days.get(slot);
-    if (!day) {
-      day = this.#addUp(endHour, slot);
-      this.#days.set(slot, day);
-    }
-    return day;
+    return days;
   }
 
-  #addUp(endHour: number, slot: number): Day {
+  #newDays(): Days {
+    const [slots, values] = [this.#slotsPerChunk, this.#slotsPerChunk * this.#signals];
+    return {
+      mean: new Float64Array(values),
+      std: new Float64Array(values),
+      quality: new Float64Array(slots),
+      known: new Uint8Array(slots),
+    };
+  }
+
+  /** Oldest hour first. */
+  #addUp(endHour: number, index: number, slot: number, days: Days): void {
     const count = new Float64Array(this.#signals);
     const mean = new Float64Array(this.#signals);
     const squares = new Float64Array(this.#signals);
     const figures = [0, 0, 0, 0];
     for (let hour = endHour - DAY_HOURS; hour < endHour; hour++) {
-      const held = this.at(hour, slot);
+      const held = this.at(hour, index * this.#slotsPerChunk + slot);
       if (!held) continue;
       const [v, at] = held;
       for (let s = 0; s < this.#signals; s++) {
@@ -128,11 +139,15 @@ export class HourStore implements StateStore {
       }
       for (let i = 0; i < HOUR_FIELDS; i++) figures[i]! += v[at + this.figures + i]!;
     }
-    const std = squares.map((m2, s) => (count[s]! < 2 ? Number.NaN : Math.sqrt(m2 / (count[s]! - 1))));
+    for (let s = 0; s < this.#signals; s++) {
+      const n = count[s]!;
+      days.mean[s * this.#slotsPerChunk + slot] = n === 0 ? Number.NaN : mean[s]!;
+      days.std[s * this.#slotsPerChunk + slot] = n < 2 ? Number.NaN : Math.sqrt(squares[s]! / (n - 1));
+    }
     const [good, expected, events, refused] = figures as [number, number, number, number];
     const complete = expected === 0 ? 1 : good / expected;
-    const quality = events === 0 ? Number.NaN : (complete * events) / (events + refused);
-    return { mean: mean.map((m, s) => (count[s] === 0 ? Number.NaN : m)), std, quality };
+    days.quality[slot] = events === 0 ? Number.NaN : (complete * events) / (events + refused);
+    days.known[slot] = 1;
   }
 
   /** Forgets the hours below. */

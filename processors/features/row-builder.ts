@@ -16,7 +16,6 @@ export const SILENT_AFTER_MINUTES = 15;
 export type Activity = "alive" | "silent" | "absent";
 
 const GOOD = figureOf("good");
-const NO_DAY = { mean: new Float64Array(0), std: new Float64Array(0), quality: Number.NaN };
 
 /**
  * Turns entities' panes into their rows at one window end, a chunk of slots at a time and in it column by column. One
@@ -63,8 +62,8 @@ export class RowBuilder {
       slotOf: new Int32Array(slots),
       rowAt: new Int32Array(slots),
       newest: new Float64Array(slots),
-      days: Array.from({ length: slots }, () => NO_DAY),
       quality: new Float64Array(slots),
+      days: undefined,
     };
     this.#state = state;
     const read = set.plan.flatMap((column, c) =>
@@ -152,10 +151,8 @@ export class RowBuilder {
   }
 
   #lookBack(chunk: number): void {
-    const { hours, end, count, days, slotOf, slots } = this.#state;
-    if (!hours) return;
-    const hour = Math.floor(end / HOUR_MINUTES);
-    for (let r = 0; r < count; r++) days[r] = hours.dayBefore(hour, chunk * slots + slotOf[r]!);
+    const { hours, end, count, slotOf } = this.#state;
+    this.#state.days = hours?.dayBefore(Math.floor(end / HOUR_MINUTES), chunk, slotOf.subarray(0, count));
   }
 
   #writeFigures(target: Float32Array): void {

@@ -1,7 +1,7 @@
 import type { ChunkSums } from "./chunk-sums.ts";
 import { type CompiledColumn, HOUR_MINUTES } from "./compile-columns.ts";
 import { type FeatureSet, hasValues } from "./feature-set.ts";
-import { DAY_HOURS, type Day, HOUR_COUNT, HOUR_MEAN, HOUR_SIGNAL, type HourStore } from "./hour-store.ts";
+import { DAY_HOURS, type Days, HOUR_COUNT, HOUR_MEAN, HOUR_SIGNAL, type HourStore } from "./hour-store.ts";
 import type { SignalFields } from "./signal-sums.ts";
 import { MINUTE_MS } from "./time.ts";
 import { figureOf, type WindowFigures } from "./window-figures.ts";
@@ -25,10 +25,11 @@ export interface RowState {
   count: number;
   readonly slotOf: Int32Array;
   readonly rowAt: Int32Array;
-  /** For each row minutes back to the newest pane with an event, the trailing day, and the row's quality. */
+  /** For each row minutes back to the newest pane with an event, and the row's quality. */
   readonly newest: Float64Array;
-  readonly days: Day[];
   readonly quality: Float64Array;
+  /** The trailing day; undefined where no column looks at it. */
+  days: Days | undefined;
 }
 
 /**
@@ -75,7 +76,7 @@ export function columnOf(column: CompiledColumn, at: number, state: RowState, fa
     case "quality":
       return column.of === "row"
         ? (target) => put(target, (r) => state.quality[r]!)
-        : (target) => put(target, (r) => state.days[r]!.quality);
+        : (target) => put(target, (r) => state.days!.quality[state.slotOf[r]!]!);
   }
 }
 
@@ -112,7 +113,8 @@ function lagColumn({ signal, minutes }: CompiledColumn & { kind: "lag" }, at: nu
   return (target) => {
     const [means, from] = meansOf(state, signal, minutes);
     const { count, rowAt, slotOf } = state;
-    for (let r = 0; r < count; r++) target[rowAt[r]! + at] = means ? shown(means[from + slotOf[r]!]!) : Number.NaN;
+    if (!means) for (let r = 0; r < count; r++) target[rowAt[r]! + at] = Number.NaN;
+    else for (let r = 0; r < count; r++) target[rowAt[r]! + at] = shown(means[from + slotOf[r]!]!);
   };
 }
 
@@ -123,19 +125,18 @@ function changeRateColumn(
 ): Column {
   const now = new Float64Array(state.slots);
   const before = new Float64Array(state.slots);
-  const add = (into: Float64Array, signal: number, back: number) => {
-    const [means, from] = meansOf(state, signal, back);
-    const { count, slotOf } = state;
-    for (let r = 0; r < count; r++) into[r]! += means ? means[from + slotOf[r]!]! : Number.NaN;
-  };
   return (target) => {
+    const { count, rowAt, slotOf } = state;
     now.fill(0);
     before.fill(0);
     for (const signal of signals) {
-      add(now, signal, 0);
-      add(before, signal, minutes);
+      const [means, from] = meansOf(state, signal, 0);
+      const [, then] = meansOf(state, signal, minutes);
+      for (let r = 0; r < count; r++) {
+        now[r]! += means ? means[from + slotOf[r]!]! : Number.NaN;
+        before[r]! += means ? means[then + slotOf[r]!]! : Number.NaN;
+      }
     }
-    const { count, rowAt } = state;
     for (let r = 0; r < count; r++) {
       const then = before[r]!;
       target[rowAt[r]! + at] = shown((now[r]! - then) / Math.max(Math.abs(then), smallestUnit));
@@ -165,19 +166,22 @@ function smallestUnitOf(set: FeatureSet, index: number): number {
 
 function dayColumn(column: CompiledColumn & { kind: "day" }, at: number, state: RowState): Column {
   const { figure, signal, window } = column;
-  const { days, figures, rowAt, slotOf } = state;
+  const { figures, rowAt, slotOf } = state;
   const mean = figures.at(window, signal, MEAN);
-  const place = state.set.daySignals.indexOf(signal);
+  const place = state.set.daySignals.indexOf(signal) * state.slots;
   const floor = smallestUnitOf(state.set, signal);
+  if (figure !== "deviation")
+    return (target) => {
+      const of = state.days![figure];
+      for (let r = 0; r < state.count; r++) target[rowAt[r]! + at] = shown(of[place + slotOf[r]!]!);
+    };
   return (target) => {
+    const { mean: usualMean, std } = state.days!;
     for (let r = 0; r < state.count; r++) {
-      const day = days[r]!;
-      if (figure !== "deviation") target[rowAt[r]! + at] = shown(day[figure][place]!);
-      else {
-        const now = Math.fround(figures.values[mean + slotOf[r]!]!);
-        const usual = Math.fround(day.mean[place]!);
-        target[rowAt[r]! + at] = shown((now - usual) / Math.max(Math.fround(day.std[place]!), floor));
-      }
+      const slot = slotOf[r]!;
+      const now = Math.fround(figures.values[mean + slot]!);
+      const usual = Math.fround(usualMean[place + slot]!);
+      target[rowAt[r]! + at] = shown((now - usual) / Math.max(Math.fround(std[place + slot]!), floor));
     }
   };
 }
@@ -229,15 +233,15 @@ export function checkOf(column: CompiledColumn & { kind: "check" }, failed: Uint
     number,
   ];
   const minutes = state.set.windows[window]!;
-  const place = state.set.daySignals.indexOf(signal);
-  const fails: Readonly<Record<typeof check, (row: number, slot: number) => boolean>> = {
-    frozen: (_, slot) => values[good + slot]! >= minutes / 2 && values[min + slot] === values[max + slot],
-    unit_slip: (row, slot) => {
-      const usual = state.days[row]!.mean[place]!;
-      const spread = Math.max(state.days[row]!.std[place]!, 1);
+  const place = state.set.daySignals.indexOf(signal) * state.slots;
+  const fails: Readonly<Record<typeof check, (slot: number) => boolean>> = {
+    frozen: (slot) => values[good + slot]! >= minutes / 2 && values[min + slot] === values[max + slot],
+    unit_slip: (slot) => {
+      const usual = state.days!.mean[place + slot]!;
+      const spread = Math.max(state.days!.std[place + slot]!, 1);
       return usual >= 2 && values[max + slot]! <= 1 && Math.abs(100 * values[mean + slot]! - usual) <= 3 * spread;
     },
-    counter_reset: (_, slot) => {
+    counter_reset: (slot) => {
       let later = Number.POSITIVE_INFINITY;
       for (let back = 0; back < minutes; back++) {
         const [means, from] = meansOf(state, signal, back);
@@ -250,6 +254,6 @@ export function checkOf(column: CompiledColumn & { kind: "check" }, failed: Uint
   };
   const one = fails[check];
   return () => {
-    for (let r = 0; r < state.count; r++) failed[r] = one(r, state.slotOf[r]!) ? 1 : 0;
+    for (let r = 0; r < state.count; r++) failed[r] = one(state.slotOf[r]!) ? 1 : 0;
   };
 }

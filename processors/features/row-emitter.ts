@@ -1,6 +1,7 @@
 import type { Output, StateStore, TopicName } from "../../streams/index.ts";
+import type { TemplateSignal } from "../templates/index.ts";
 import { HOUR_MINUTES } from "./compile-columns.ts";
-import { type FeatureSet, hasValues } from "./feature-set.ts";
+import type { FeatureSet } from "./feature-set.ts";
 import { DAY_HOURS, HourStore, KEPT_HOURS } from "./hour-store.ts";
 import { type MeanAndLowest, MinuteRows } from "./minute-rows.ts";
 import { addValue } from "./pane-cells.ts";
@@ -44,6 +45,8 @@ export class RowEmitter {
   readonly #options: EmitterOptions;
   readonly #hours: HourStore | null;
   readonly #rows: RowBuilder;
+  /** Where the figures of an entity's templates go in its panes. */
+  readonly #templateCells: readonly { template: TemplateSignal; cellAt: number; centre: number }[];
   #ready = false;
   #quality: MeanAndLowest | undefined;
 
@@ -61,6 +64,9 @@ export class RowEmitter {
     const sinceOf = (slot: number) => this.panes.sinceOf(slot);
     this.#hours = set.hourly ? new HourStore("hours", set.daySignals.length, layout.slotsPerChunk, sinceOf) : null;
     this.templates = set.templateSignals.length > 0 ? new TemplateStore("templates", keptMinutes) : null;
+    this.#templateCells = set.signals.flatMap((signal, index) =>
+      "template" in signal ? [{ template: signal.template, cellAt: layout.cellAt[index]!, centre: signal.centre }] : [],
+    );
     this.#rows = new RowBuilder(set, this.panes, this.#hours);
   }
 
@@ -118,12 +124,10 @@ export class RowEmitter {
     for (const m of this.templates ? this.panes.openBelow(minute) : []) {
       this.templates?.close(m, (slot, found) => {
         const values = this.panes.openToWrite(m, slot);
-        for (const index of this.#set.templateSignals) {
-          const signal = this.#set.signals[index]!;
-          if (!hasValues(signal) || !("template" in signal)) continue;
-          const value = found[signal.template];
-          const cell = this.panes.baseOf(slot) + this.panes.layout.cellAt[index]!;
-          if (!Number.isNaN(value)) addValue(values, cell, value, signal.centre);
+        const base = this.panes.baseOf(slot);
+        for (const { template, cellAt, centre } of this.#templateCells) {
+          const value = found[template];
+          if (!Number.isNaN(value)) addValue(values, base + cellAt, value, centre);
         }
       });
     }

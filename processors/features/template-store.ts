@@ -42,8 +42,8 @@ export class TemplateStore implements StateStore {
   #lines = new DeltaKeys("line");
   #dirtyMinutes = new Set<number>();
   #closed = new Set<number>();
-  /** Numbers of the templates that are not as the changelog has them, by slot. */
-  #dirtyTemplates = new Map<number, Set<number>>();
+  /** Numbers of the templates that are not as the changelog has them, by slot; some twice. */
+  #dirtyTemplates = new Map<number, number[]>();
   #undo = new UndoLog();
   /** Texts left out for that limit since this instance was made. */
   cutTexts = 0;
@@ -93,17 +93,11 @@ export class TemplateStore implements StateStore {
     this.#undo.add(() => this.#open.set(minute, slots));
     for (const [slot, { counts }] of slots) {
       const held = this.#trees.get(slot);
-      const before = held?.snapshot();
-      this.#undo.add(() => {
-        if (before) this.#trees.set(slot, new TemplateMiner({}, before));
-        else this.#trees.delete(slot);
-      });
-      if (before && minute - newestOf(before) > this.#keptMinutes) this.forget(slot);
-      const tree = this.#trees.get(slot) ?? new TemplateMiner();
-      this.#trees.set(slot, tree);
-      const { signals, changed, evicted } = mineMinute(tree, counts, minute);
-      for (const template of changed) this.#mark(slot, template);
-      for (const template of evicted) this.#mark(slot, template);
+      if (held && minute - newestOf(held.templates()) > this.#keptMinutes) this.forget(slot);
+      const tree = this.#trees.get(slot) ?? this.#plant(slot);
+      const { signals, changes } = mineMinute(tree, counts, minute);
+      this.#undo.add(() => tree.undo(changes));
+      for (const { template } of changes) this.#mark(slot, template);
       found(slot, signals);
     }
   }
@@ -149,7 +143,7 @@ export class TemplateStore implements StateStore {
     this.#dirtyMinutes.clear();
     for (const [slot, numbers] of this.#dirtyTemplates) {
       const held = new Map([...(this.#trees.get(slot)?.templates() ?? [])].map((t) => [t.made, t]));
-      for (const made of numbers) {
+      for (const made of new Set(numbers)) {
         const template = held.get(made);
         const { made: _, ...rest } = template ? snapshotOf(template) : { made };
         write(`tree/${slot}/${made}`, template ? Buffer.from(JSON.stringify(rest)) : null);
@@ -232,10 +226,17 @@ export class TemplateStore implements StateStore {
     });
   }
 
+  #plant(slot: number): TemplateMiner {
+    const tree = new TemplateMiner();
+    this.#trees.set(slot, tree);
+    this.#undo.add(() => this.#trees.delete(slot));
+    return tree;
+  }
+
   #mark(slot: number, template: Template): void {
     const numbers = this.#dirtyTemplates.get(slot);
-    if (numbers) numbers.add(template.made);
-    else this.#dirtyTemplates.set(slot, new Set([template.made]));
+    if (numbers) numbers.push(template.made);
+    else this.#dirtyTemplates.set(slot, [template.made]);
   }
 
   #restoreTrees(): void {
@@ -246,8 +247,11 @@ export class TemplateStore implements StateStore {
   }
 }
 
-const newestOf = (templates: readonly TemplateSnapshot[]): number =>
-  templates.reduce((newest, t) => Math.max(newest, t.weightMinute), Number.NEGATIVE_INFINITY);
+function newestOf(templates: readonly Template[]): number {
+  let newest = Number.NEGATIVE_INFINITY;
+  for (const { weightMinute } of templates) if (weightMinute > newest) newest = weightMinute;
+  return newest;
+}
 
 function isBehind(a: string, b: string): boolean {
   const [x, y] = [hashText(a).high >>> 0, hashText(b).high >>> 0];

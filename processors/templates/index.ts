@@ -8,12 +8,11 @@ export {
   templateSignalNames,
   templateSignals,
 } from "./signals.ts";
+export { snapshotOf, type Template, type TemplateSnapshot } from "./template.ts";
 export {
   MAX_TEMPLATES,
   type Mined,
+  type MinerChange,
   type MinerOptions,
-  snapshotOf,
-  type Template,
   TemplateMiner,
-  type TemplateSnapshot,
 } from "./template-miner.ts";

@@ -1,6 +1,7 @@
 import { maskedTokens } from "./mask.ts";
-import { type TemplateSignals, templateSignals } from "./signals.ts";
-import type { Template, TemplateMiner } from "./template-miner.ts";
+import { signalsOf, type TemplateSignals } from "./signals.ts";
+import type { Template } from "./template.ts";
+import type { MinerChange, TemplateMiner } from "./template-miner.ts";
 
 /** A day back a line counts half. */
 const HALF_LIFE_MINUTES = 1_440;
@@ -10,11 +11,26 @@ const FORGOTTEN_BELOW = 1e-3;
 /** A log line with what varies masked, as one text: lines of equal text are of one template. */
 export const maskedText = (line: string): string => maskedTokens(line).join(" ");
 
+/** Texts whose words are remembered. */
+const MAX_KNOWN_TEXTS = 2_048;
+const MAX_KNOWN_TEXT_LENGTH = 512;
+const knownTexts = new Map<string, readonly string[]>();
+
+/** Machines of a kind write the same lines: their words are found once, lie in memory once and are equal at a glance. */
+function wordsOf(text: string): readonly string[] {
+  const known = knownTexts.get(text);
+  if (known) return known;
+  const words = text === "" ? [] : text.split(" ");
+  if (text.length > MAX_KNOWN_TEXT_LENGTH) return words;
+  if (knownTexts.size >= MAX_KNOWN_TEXTS) knownTexts.clear();
+  knownTexts.set(text, words);
+  return words;
+}
+
 export interface MinedMinute {
   readonly signals: TemplateSignals;
-  /** Templates that are not what they were. */
-  readonly changed: ReadonlySet<Template>;
-  readonly evicted: readonly Template[];
+  /** What takes the minute back. */
+  readonly changes: readonly MinerChange[];
 }
 
 /**
@@ -22,25 +38,49 @@ export interface MinedMinute {
  * of their texts, so that neither the order of the lines nor how they were split makes a difference. Changes the miner.
  */
 export function mineMinute(miner: TemplateMiner, texts: ReadonlyMap<string, number>, minute: number): MinedMinute {
-  const baseline = new Map<number, number>();
-  for (const template of miner.templates()) {
+  let usual = 0;
+  for (const template of miner.templates()) usual += usualOf(fadedWeight(template, minute));
+  const sorted = inOrder(texts.keys());
+  const changes = miner.mineAll(
+    sorted.map(wordsOf),
+    sorted.map((text) => texts.get(text)!),
+  );
+  const counts: number[] = [];
+  const weights: number[] = [];
+  for (const { template, before, evicted } of changes) {
+    if (evicted) continue;
+    const count = template.count - (before?.count ?? 0);
     const weight = fadedWeight(template, minute);
-    if (weight >= FORGOTTEN_BELOW) baseline.set(template.made, weight);
+    counts.push(count);
+    weights.push(usualOf(weight));
+    miner.weigh(template, weight + count, minute);
   }
-  const lines = new Map<Template, number>();
-  const evicted: Template[] = [];
-  for (const [text, count] of [...texts].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const mined = miner.mineTokens(text === "" ? [] : text.split(" "), count);
-    lines.set(mined.template, (lines.get(mined.template) ?? 0) + count);
-    if (mined.evicted) evicted.push(mined.evicted);
-  }
-  const counts = new Map<number, number>();
-  for (const [template, count] of lines) counts.set(template.made, count);
-  const signals = templateSignals(counts, baseline);
-  for (const [template, count] of lines) miner.weigh(template, fadedWeight(template, minute) + count, minute);
-  for (const template of evicted) lines.delete(template);
-  return { signals, changed: new Set(lines.keys()), evicted };
+  return { signals: signalsOf(counts, weights, usual), changes };
 }
 
-const fadedWeight = ({ weight, weightMinute }: Template, minute: number): number =>
-  weight === 0 ? 0 : weight * 0.5 ** (Math.max(0, minute - weightMinute) / HALF_LIFE_MINUTES);
+/** Put in one by one: mostly they are two or three. */
+function inOrder(texts: Iterable<string>): string[] {
+  const sorted: string[] = [];
+  for (const text of texts) {
+    let at = sorted.length;
+    sorted.push(text);
+    for (; at > 0 && sorted[at - 1]! > text; at--) sorted[at] = sorted[at - 1]!;
+    sorted[at] = text;
+  }
+  return sorted;
+}
+
+/** 0: the template is as good as new. */
+const usualOf = (weight: number): number => (weight < FORGOTTEN_BELOW ? 0 : weight);
+
+/** What is left of a weight of 1 after so many minutes: most templates were there a few minutes ago. */
+const leftAfter = Float64Array.from(
+  { length: HALF_LIFE_MINUTES },
+  (_, minutes) => 0.5 ** (minutes / HALF_LIFE_MINUTES),
+);
+
+function fadedWeight({ weight, weightMinute }: Template, minute: number): number {
+  if (weight === 0) return 0;
+  const minutes = Math.max(0, minute - weightMinute);
+  return weight * (leftAfter[minutes] ?? 0.5 ** (minutes / HALF_LIFE_MINUTES));
+}

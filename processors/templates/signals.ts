@@ -29,34 +29,51 @@ const RARE_BELOW = 0.01;
 
 /** The signals of one minute against the baseline before it. Pure. The order of the counts makes no difference. */
 export function templateSignals(counts: TemplateCounts, baseline: TemplateBaseline): TemplateSignals {
+  let usual = 0;
+  for (const [, weight] of [...baseline].sort(([a], [b]) => (a < b ? -1 : 1))) usual += weight;
+  const weights = [...counts.keys()].map((key) => baseline.get(key) ?? 0);
+  return signalsOf([...counts.values()], weights, usual);
+}
+
+/** The same, given each template's lines, its weight in the baseline (0: not known there), and the baseline's sum. */
+export function signalsOf(counts: readonly number[], weights: readonly number[], usual: number): TemplateSignals {
   let lines = 0;
   let top = 0;
-  for (const count of counts.values()) {
+  for (const count of counts) {
     lines += count;
-    top = Math.max(top, count);
+    if (count > top) top = count;
   }
-  let usual = 0;
-  for (const weight of inOrder(baseline)) usual += weight[1];
   let fresh = 0;
   let rare = 0;
-  const parts: number[] = [];
-  for (const [key, count] of counts) {
-    const weight = baseline.get(key);
-    if (weight === undefined) fresh++;
-    if ((weight ?? 0) < RARE_BELOW * usual) rare += count;
-    parts.push(count / lines);
+  for (let i = 0; i < counts.length; i++) {
+    if (weights[i] === 0) fresh++;
+    if (weights[i]! < RARE_BELOW * usual) rare += counts[i]!;
   }
-  // Floating-point sums depend on their order, and features may not depend on the order of lines.
-  const entropyBits = parts.sort((a, b) => a - b).reduce((sum, p) => sum - p * Math.log2(p), 0);
   return {
-    distinct: counts.size,
+    distinct: counts.length,
     fresh: usual > 0 ? fresh : Number.NaN,
     rareShare: usual > 0 && lines > 0 ? rare / lines : Number.NaN,
-    entropyBits: Math.max(0, entropyBits),
-    evenness: counts.size > 1 ? entropyBits / Math.log2(counts.size) : 0,
+    ...entropyOf(counts, lines),
     topShare: lines > 0 ? top / lines : Number.NaN,
   };
 }
 
-const inOrder = (counts: ReadonlyMap<TemplateId, number>): [TemplateId, number][] =>
-  [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
+function entropyOf(counts: readonly number[], lines: number): { entropyBits: number; evenness: number } {
+  // Floating-point sums depend on their order, and features may not depend on the order of lines.
+  const sorted = inOrder(counts);
+  let bits = 0;
+  for (let i = 0; i < sorted.length; i++) bits -= (sorted[i]! / lines) * Math.log2(sorted[i]! / lines);
+  return { entropyBits: Math.max(0, bits), evenness: counts.length > 1 ? bits / Math.log2(counts.length) : 0 };
+}
+
+/** Put in one by one: mostly they are two or three. */
+function inOrder(counts: readonly number[]): number[] {
+  const sorted: number[] = [];
+  for (const count of counts) {
+    let at = sorted.length;
+    sorted.push(count);
+    for (; at > 0 && sorted[at - 1]! > count; at--) sorted[at] = sorted[at - 1]!;
+    sorted[at] = count;
+  }
+  return sorted;
+}

@@ -1,19 +1,13 @@
-import { createHash } from "node:crypto";
 import { maskedTokens, WILDCARD } from "./mask.ts";
-
-export interface Template {
-  /** First 16 hex digits of the SHA-256 of `text`: the same in every process, whatever came before. */
-  readonly key: string;
-  /** Words joined by a space, `<*>` where lines differ. */
-  readonly text: string;
-  /** Lines taken since it was made. */
-  readonly count: number;
-  /** Line that made it, counted from 1: its number for life, which no other template of this miner has had. */
-  readonly made: number;
-  /** What its lines amount to, older ones counting less, as of `weightMinute`; kept up by `mineMinute`. */
-  readonly weight: number;
-  readonly weightMinute: number;
-}
+import {
+  addInOrder,
+  type Cluster,
+  derived,
+  snapshotOf,
+  type Template,
+  type TemplateSnapshot,
+  widen,
+} from "./template.ts";
 
 export interface Mined {
   readonly template: Template;
@@ -27,16 +21,12 @@ export interface Mined {
   readonly evicted?: Template;
 }
 
-/** All a miner knows of a template, as JSON. Two miners with equal snapshots answer every later line alike. */
-export interface TemplateSnapshot {
-  readonly tokens: readonly string[];
-  /** Branches under the word count; the words that made the template may since have become wildcards. */
-  readonly path: readonly string[];
-  readonly count: number;
-  readonly made: number;
-  readonly lastLine: number;
-  readonly weight: number;
-  readonly weightMinute: number;
+/** What a line did to a template: enough to take it back. */
+export interface MinerChange {
+  readonly template: Template;
+  /** What it was before; of one that gave way also afterwards. Undefined: the line made it. */
+  readonly before: TemplateSnapshot | undefined;
+  readonly evicted: boolean;
 }
 
 export interface MinerOptions {
@@ -53,18 +43,6 @@ export interface MinerOptions {
 
 /** Of one entity: the features of an entity must not depend on others. */
 export const MAX_TEMPLATES = 128;
-
-interface Cluster extends Template {
-  key: string;
-  text: string;
-  count: number;
-  weight: number;
-  weightMinute: number;
-  /** Replaced as a whole when a word becomes a wildcard: snapshots share it. */
-  tokens: readonly string[];
-  readonly path: readonly string[];
-  lastLine: number;
-}
 
 interface Node {
   readonly children: Map<string, Node>;
@@ -88,7 +66,7 @@ export class TemplateMiner {
   /** By word count. */
   readonly #root = new Map<number, Node>();
   /** Oldest first. */
-  readonly #clusters = new Set<Cluster>();
+  #clusters: Cluster[] = [];
   #lines = 0;
 
   /** `snapshot` in any order. */
@@ -99,7 +77,7 @@ export class TemplateMiner {
     this.#maxChildren = options.maxChildren ?? 100;
     this.#tokenize = options.tokenize ?? maskedTokens;
     for (const template of snapshot.toSorted((a, b) => a.made - b.made)) {
-      this.#insert({ ...template, ...identity(template.tokens) });
+      this.#insert({ ...template, ...derived(template.tokens, template.path) });
       // The newest line's template is never the one that gives way.
       this.#lines = Math.max(this.#lines, template.lastLine);
     }
@@ -112,46 +90,80 @@ export class TemplateMiner {
 
   /** Learns from `count` lines of the same words. */
   mineTokens(tokens: readonly string[], count = 1): Mined {
-    this.#lines++;
     const cluster = this.#find(tokens);
     if (!cluster) {
-      const made = this.#insert({
-        ...identity(tokens),
-        count,
-        tokens,
-        path: this.#pathFor(tokens),
-        made: this.#lines,
-        lastLine: this.#lines,
-        weight: 0,
-        weightMinute: 0,
-      });
-      const evicted = this.#clusters.size > this.#maxTemplates ? this.#evict() : undefined;
-      return { template: made, change: "created", ...(evicted && { evicted }) };
+      const template = this.#make(tokens, count);
+      const evicted = this.#evictBeyondLimit();
+      return { template, change: "created", ...(evicted && { evicted }) };
     }
-    cluster.count += count;
-    cluster.lastLine = this.#lines;
     const previousKey = cluster.key;
-    return widen(cluster, tokens)
+    return this.#take(cluster, tokens, count)
       ? { template: cluster, change: "widened", previousKey }
       : { template: cluster, change: "none" };
   }
 
+  /** The same for one line after the other, each told by its words and how many there were of it. */
+  mineAll(lines: readonly (readonly string[])[], counts: readonly number[]): MinerChange[] {
+    const changes: MinerChange[] = [];
+    const before = this.#lines;
+    for (let i = 0; i < lines.length; i++) {
+      const cluster = this.#known(lines[i]!) ?? this.#find(lines[i]!);
+      if (cluster) {
+        if (cluster.lastLine <= before)
+          changes.push({ template: cluster, before: snapshotOf(cluster), evicted: false });
+        this.#take(cluster, lines[i]!, counts[i]!);
+        continue;
+      }
+      changes.push({ template: this.#make(lines[i]!, counts[i]!), before: undefined, evicted: false });
+      const evicted = this.#evictBeyondLimit();
+      if (evicted) changes.push({ template: evicted, before: snapshotOf(evicted), evicted: true });
+    }
+    return changes;
+  }
+
+  /** Takes back what one call changed, and what its templates have weighed since; later ones are taken back already. */
+  undo(changes: readonly MinerChange[]): void {
+    for (const { template, before, evicted } of changes.toReversed()) {
+      const cluster = template as Cluster;
+      if (before === undefined) this.#remove(cluster);
+      else {
+        Object.assign(cluster, before, derived(before.tokens, before.path));
+        if (evicted) this.#insert(cluster);
+      }
+    }
+    this.#lines = this.#clusters.reduce((newest, { lastLine }) => Math.max(newest, lastLine), 0);
+  }
+
   /** Oldest first. */
-  *templates(): IterableIterator<Template> {
-    yield* this.#clusters;
+  templates(): readonly Template[] {
+    return this.#clusters;
   }
 
   get size(): number {
-    return this.#clusters.size;
+    return this.#clusters.length;
   }
 
   /** The template's lines now weigh so much. */
   weigh(template: Template, weight: number, weightMinute: number): void {
-    Object.assign(template, { weight, weightMinute });
+    const cluster = template as Cluster;
+    cluster.weight = weight;
+    cluster.weightMinute = weightMinute;
   }
 
   snapshot(): TemplateSnapshot[] {
-    return [...this.#clusters].map(snapshotOf);
+    return this.#clusters.map(snapshotOf);
+  }
+
+  /**
+   * What `#find` would find, by the words' place in memory: lists of words that mining is given again are the same list. A
+   * template without a wildcard under its own words is where the tree leads to, and none is more equal.
+   */
+  #known(tokens: readonly string[]): Cluster | undefined {
+    for (let i = 0; i < this.#clusters.length; i++) {
+      const cluster = this.#clusters[i]!;
+      if (cluster.tokens === tokens && cluster.literal) return cluster;
+    }
+    return undefined;
   }
 
   #find(tokens: readonly string[]): Cluster | undefined {
@@ -207,6 +219,20 @@ export class TemplateMiner {
     return children.size < (children.has(WILDCARD) ? this.#maxChildren : this.#maxChildren - 1);
   }
 
+  #make(tokens: readonly string[], count: number): Cluster {
+    const made = ++this.#lines;
+    const path = this.#pathFor(tokens);
+    const own = { count, made, lastLine: made, weight: 0, weightMinute: 0 };
+    return this.#insert({ tokens, path, ...own, ...derived(tokens, path) });
+  }
+
+  /** True if that widened the template. */
+  #take(cluster: Cluster, tokens: readonly string[], count: number): boolean {
+    cluster.count += count;
+    cluster.lastLine = ++this.#lines;
+    return widen(cluster, tokens);
+  }
+
   #insert(cluster: Cluster): Cluster {
     let node = this.#root.get(cluster.tokens.length);
     if (!node) {
@@ -218,44 +244,29 @@ export class TemplateMiner {
       node.children.set(key, child);
       node = child;
     }
-    node.clusters.push(cluster);
-    this.#clusters.add(cluster);
+    addInOrder(node.clusters, cluster);
+    addInOrder(this.#clusters, cluster);
     return cluster;
   }
 
-  #evict(): Template | undefined {
-    let stale: Cluster | undefined;
-    for (const cluster of this.#clusters) if (!stale || cluster.lastLine < stale.lastLine) stale = cluster;
-    if (!stale) return undefined;
-    this.#clusters.delete(stale);
-    const root = this.#root.get(stale.tokens.length)!;
-    const nodes = [root];
-    for (const key of stale.path) nodes.push(nodes.at(-1)!.children.get(key)!);
-    const leaf = nodes.at(-1)!;
-    leaf.clusters.splice(leaf.clusters.indexOf(stale), 1);
-    for (let i = nodes.length - 1; i > 0 && isEmpty(nodes[i]!); i--) nodes[i - 1]!.children.delete(stale.path[i - 1]!);
-    if (isEmpty(root)) this.#root.delete(stale.tokens.length);
+  #evictBeyondLimit(): Template | undefined {
+    if (this.#clusters.length <= this.#maxTemplates) return undefined;
+    const stale = this.#clusters.reduce((stalest, c) => (c.lastLine < stalest.lastLine ? c : stalest));
+    this.#remove(stale);
     return stale;
   }
-}
 
-/** Puts wildcards where the line differs; false if it differs nowhere. */
-function widen(cluster: Cluster, tokens: readonly string[]): boolean {
-  if (cluster.tokens.every((word, i) => word === tokens[i] || word === WILDCARD)) return false;
-  const wider = cluster.tokens.map((word, i) => (word === tokens[i] ? word : WILDCARD));
-  Object.assign(cluster, { tokens: wider, ...identity(wider) });
-  return true;
-}
-
-/** Of a template of a miner, what brings it back. */
-export const snapshotOf = (template: Template): TemplateSnapshot => {
-  const { tokens, path, count, made, lastLine, weight, weightMinute } = template as Cluster;
-  return { tokens, path, count, made, lastLine, weight, weightMinute };
-};
-
-function identity(tokens: readonly string[]): { key: string; text: string } {
-  const text = tokens.join(" ");
-  return { key: createHash("sha256").update(text).digest("hex").slice(0, 16), text };
+  #remove(cluster: Cluster): void {
+    this.#clusters.splice(this.#clusters.indexOf(cluster), 1);
+    const root = this.#root.get(cluster.tokens.length)!;
+    const nodes = [root];
+    for (const key of cluster.path) nodes.push(nodes.at(-1)!.children.get(key)!);
+    const leaf = nodes.at(-1)!;
+    leaf.clusters.splice(leaf.clusters.indexOf(cluster), 1);
+    for (let i = nodes.length - 1; i > 0 && isEmpty(nodes[i]!); i--)
+      nodes[i - 1]!.children.delete(cluster.path[i - 1]!);
+    if (isEmpty(root)) this.#root.delete(cluster.tokens.length);
+  }
 }
 
 const newNode = (): Node => ({ children: new Map(), clusters: [] });

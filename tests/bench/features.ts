@@ -12,7 +12,10 @@ import { bytesPerEntity } from "./features-parts/growth.ts";
 import { compareRolling } from "./features-parts/rolling.ts";
 
 const ROUNDS = 3;
-const WINDOW_ROUNDS = 5;
+const INSTANCES = 500;
+/** Of the comparison by window length: each as long as the longest hop. */
+const WINDOW_TURNS = 12;
+const TURN_MINUTES = 15;
 const args = process.argv.slice(2);
 const growthOnly = args[0] === "growth";
 const named = args.slice(growthOnly ? 1 : 0).map(Number);
@@ -21,30 +24,69 @@ const wide = loadFeatureSet("wide");
 const core = readFeatureSet("core-37");
 const round = (value: number) => Math.round(value).toLocaleString("en");
 
-/** CPU seconds a value costs: to be counted, and its share of the rows, at one row a hop and machine. */
-function costs(set: FeatureSet, minutes: number, parse: boolean): { intake: number; rows: number } {
-  const instances = 500;
-  const stage = new BareStage(set);
-  const matrix = new Float32Array(instances * set.columns.length);
-  const sum = { intake: 0, rows: 0, values: 0 };
-  for (let m = 0; m < minutes + 30; m++) {
-    const events = minuteOfEvents(instances, START + m);
+type Events = ReturnType<typeof minuteOfEvents>;
+
+/** CPU seconds by minute: of values being counted, and of the rows that end with it. */
+class MinuteCosts {
+  readonly #set: FeatureSet;
+  readonly #stage: BareStage;
+  readonly #matrix: Float32Array;
+  readonly #parse: boolean;
+
+  constructor(set: FeatureSet, parse: boolean) {
+    this.#set = set;
+    this.#stage = new BareStage(set);
+    this.#matrix = new Float32Array(INSTANCES * set.columns.length);
+    this.#parse = parse;
+  }
+
+  next(m: number, events: Events): { intake: number; rows: number } {
+    const stage = this.#stage;
     const intake = cpuSecondsOf(() => {
       for (const [i, { entity, message, parsed }] of events.entries()) {
-        const event = parse ? parseEvent("/application/logs", entity, message, (START + m) * 60_000) : parsed;
+        const event = this.#parse ? parseEvent("/application/logs", entity, message, (START + m) * 60_000) : parsed;
         stage.add(entity, START + m, `3${m}${"7".repeat(50)}`, i, event);
       }
       stage.commit();
     });
-    const isEnd = (START + m + 1) % set.hopMinutes === 0;
-    const rows = cpuSecondsOf(() => (isEnd ? stage.close(START + m, matrix) : 0));
+    const isEnd = (START + m + 1) % this.#set.hopMinutes === 0;
+    const rows = cpuSecondsOf(() => (isEnd ? stage.close(START + m, this.#matrix) : 0));
     stage.commit();
-    if (m < minutes) continue; // the windows fill, the code warms up
-    sum.intake += intake;
-    sum.rows += rows;
-    sum.values += instances * metrics.length;
+    return { intake, rows };
   }
-  return { intake: sum.intake / sum.values, rows: sum.rows / sum.values };
+}
+
+/** CPU seconds it costs to count a value. */
+function intakeOf(set: FeatureSet, parse: boolean): number {
+  const costs = new MinuteCosts(set, parse);
+  let sum = 0;
+  // The windows fill, the code warms up: the last 30 minutes count.
+  for (let m = 0; m < 90; m++) {
+    const { intake } = costs.next(m, minuteOfEvents(INSTANCES, START + m));
+    if (m >= 60) sum += intake;
+  }
+  return sum / (30 * INSTANCES * metrics.length);
+}
+
+/**
+ * Microseconds a value costs, its share of the rows included, by variant and turn. Minute by minute all variants in turn,
+ * the last one first every other minute: what else runs on the machine weighs on all of them alike.
+ */
+function microsecondsOfTurns(sets: readonly FeatureSet[]): number[][] {
+  const costs = sets.map((set) => new MinuteCosts(set, false));
+  const turns = sets.map(() => new Array<number>(WINDOW_TURNS).fill(0));
+  const filled = Math.max(...sets.map((set) => set.windowMinutes));
+  for (let m = 0; m < filled + WINDOW_TURNS * TURN_MINUTES; m++) {
+    const events = minuteOfEvents(INSTANCES, START + m);
+    const order = m % 2 === 0 ? [...costs.keys()] : [...costs.keys()].reverse();
+    for (const i of order) {
+      const { intake, rows } = costs[i]!.next(m, events);
+      if (m < filled) continue;
+      const turn = Math.floor((m - filled) / TURN_MINUTES);
+      turns[i]![turn]! += ((intake + rows) * 1e6) / (TURN_MINUTES * INSTANCES * metrics.length);
+    }
+  }
+  return turns;
 }
 const medianOf = (work: () => number): number => median(Array.from({ length: ROUNDS }, work));
 
@@ -64,29 +106,22 @@ if (growthOnly) {
   process.exit();
 }
 
-const samplesPerSecond = 1 / medianOf(() => costs(loadFeatureSet("core-37"), 60, false).intake);
-const samplesPerSecondParsed = 1 / medianOf(() => costs(loadFeatureSet("core-37"), 60, true).intake);
+const samplesPerSecond = 1 / medianOf(() => intakeOf(loadFeatureSet("core-37"), false));
+const samplesPerSecondParsed = 1 / medianOf(() => intakeOf(loadFeatureSet("core-37"), true));
 console.log(
   `core-37: ${round(samplesPerSecond)} values/s into state, ${round(samplesPerSecondParsed)}/s parsing included`,
 );
 
-// In turn, so that what else runs on the machine weighs on all of them alike.
 const variants = {
   ...Object.fromEntries([5, 15, 60, 240].map((windowMinutes) => [windowMinutes, { windowMinutes }])),
   ...Object.fromEntries([5, 15].map((hopMinutes) => [`15 every ${hopMinutes}`, { hopMinutes }])),
 };
-const taken = new Map(Object.keys(variants).map((name) => [name, [] as number[]]));
-for (let round = 0; round < WINDOW_ROUNDS; round++) {
-  for (const [name, variant] of Object.entries(variants)) {
-    const set = compileFeatureSet({ ...core, ...variant });
-    const { intake, rows } = costs(set, Math.max(60, set.windowMinutes), false);
-    taken.get(name)!.push((intake + rows) * 1e6);
-  }
-}
+const turns = microsecondsOfTurns(Object.values(variants).map((v) => compileFeatureSet({ ...core, ...v })));
+const taken = Object.keys(variants).map((name, i) => [name, turns[i]!] as const);
 const rounded = (value: number) => Math.round(value * 1e3) / 1e3;
-const microseconds = Object.fromEntries([...taken].map(([minutes, all]) => [minutes, rounded(median(all))]));
-const microsecondsOfRounds = Object.fromEntries([...taken].map(([minutes, all]) => [minutes, all.map(rounded)]));
-const costRatio240To5 = microseconds[240]! / microseconds[5]!;
+const microseconds = Object.fromEntries(taken.map(([minutes, all]) => [minutes, rounded(median(all))]));
+const costRatios240To5 = turns[3]!.map((of240, turn) => of240 / turns[0]![turn]!);
+const costRatio240To5 = median(costRatios240To5);
 console.log(
   `a value of core-37, its share of the rows included (one a minute, or as said), by window: ${JSON.stringify(microseconds)} µs`,
 );
@@ -121,7 +156,7 @@ console.log(
       wideRowsPerSecond: Math.round(wideRowsPerSecond),
       costRatio240To5: Math.round(costRatio240To5 * 100) / 100,
       microsecondsPerSampleByWindow: microseconds,
-      microsecondsPerSampleOfRounds: microsecondsOfRounds,
+      costRatios240To5: costRatios240To5.map(rounded),
       ...growthFigures,
       changelogBytesPerByteIn: Math.round(changelogRatio * 100) / 100,
       polarsRatio: Math.round((weir! / rolling.polars) * 100) / 100,

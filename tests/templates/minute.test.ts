@@ -57,9 +57,31 @@ describe("a minute", () => {
       1,
     ]);
     mineMinute(miner, new Map(many), 0);
-    const { evicted } = mineMinute(miner, of({ "one more line": 1 }), 1);
+    const { changes } = mineMinute(miner, of({ "one more line": 1 }), 1);
+    const evicted = changes.filter((change) => change.evicted);
     expect(evicted).toHaveLength(1);
-    expect(mineMinute(miner, of({ [evicted[0]!.text]: 1 }), 2).signals.fresh).toBe(1);
+    expect(mineMinute(miner, of({ [evicted[0]!.template.text]: 1 }), 2).signals.fresh).toBe(1);
+  });
+
+  test("taken back, minutes are as if they had never been, however many templates gave way in them", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 1e6 }), (seed) => {
+        const lines = smallVocabulary(seed, 200);
+        const minuteOf = (m: number) =>
+          new Map(lines.slice(m * 50, m * 50 + 50).map((line) => [maskedText(line), m + 1]));
+        const miner = new TemplateMiner({ maxTemplates: 8 });
+        mineMinute(miner, minuteOf(0), 0);
+        const before = miner.snapshot();
+        const run = () => [1, 2, 3].map((m) => mineMinute(miner, minuteOf(m), m));
+        const taken = run();
+        const after = miner.snapshot();
+        for (const { changes } of taken.toReversed()) miner.undo(changes);
+        expect(miner.snapshot()).toEqual(before);
+        expect(run().map(({ signals }) => signals)).toEqual(taken.map(({ signals }) => signals));
+        expect(miner.snapshot()).toEqual(after);
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test("the order of its lines makes no difference, and a miner from a snapshot goes on alike", () => {
