@@ -8,6 +8,7 @@
  */
 import { loadavg } from "node:os";
 import { join } from "node:path";
+import { flags as nodeFlags } from "../../bin/flags.mjs";
 import { flagsOf } from "../support/flags.ts";
 import { BATCHES, COPY, compare, faultOf, lineOf, ownRun, peerRun, ROWS, type Run, rateOf } from "./peers/figures.ts";
 import { output, Peers } from "./peers/peers.ts";
@@ -42,7 +43,7 @@ async function copy(peers: Peers): Promise<Run> {
 }
 
 async function own(peers: Peers, version: string, out: "batches" | "rows"): Promise<Run> {
-  const job = ["--no-warnings", here("window/job.ts"), "--bootstrap", peers.bootstrap, "--app", freshName(out)];
+  const job = [...nodeFlags, here("window/job.ts"), "--bootstrap", peers.bootstrap, "--app", freshName(out)];
   const settings = ["--commit-ms", String(COMMIT_MS), "--out", out];
   const several = flags.processes === undefined ? [] : ["--processes", flags.processes];
   const said = await output(process.execPath, [...job, ...settings, ...several], process.env);
