@@ -299,6 +299,25 @@ export function brokerSuite(name: string, start: BrokerUnderTest): void {
         await p.close();
       });
 
+      test("what is settled can be read at once, by all who wait for no more than the readable end", async () => {
+        const topic = await newTopic(2);
+        const p = broker.producer(`${topic}.settled`);
+        await p.init([topic]);
+        for (let round = 1; round <= 5; round++) {
+          await p.send([record(topic, `a${round}`), { ...record(topic, `b${round}`), partition: 1 }]);
+          await (round === 3 ? p.abort() : p.commit());
+          await p.settle();
+          for (const partition of [0, 1]) {
+            const { committed, written } = await ends(topic, partition);
+            expect(committed).toBe(written);
+          }
+        }
+        await p.settle();
+        await p.close();
+        expect(await readAll(topic, { now: true })).toEqual(["a1", "a2", "a4", "a5"]);
+        expect(await readAll(topic, { partition: 1, now: true })).toEqual(["b1", "b2", "b4", "b5"]);
+      });
+
       test("a commit without a send writes nothing, and neither do offsets alone", async () => {
         const topic = await newTopic();
         const p = await producer(topic);
