@@ -48,6 +48,8 @@ export interface Runnable {
   /** Finishes or aborts what is open and leaves; idempotent. */
   stop(): Promise<void>;
   status(): readonly TaskStatus[];
+  /** It stays with this process, under an assignment of a higher epoch: an owner of one in between is no longer its equal. */
+  renew?(epoch: number): void;
   /** Rejects when a task cannot keep its promise; never resolves. */
   readonly failed: Promise<never>;
 }

@@ -92,7 +92,9 @@ export class KafkaGroupMember implements GroupMember {
         const outcome = groupOutcome(error);
         if (outcome === "fatal") return this.#fail(brokerError(error, `Group ${this.#groupId}`));
         if (outcome === "rejoin" || outcome === "lost") {
-          if (wanted === "beat") this.#tell(outcome === "lost" ? "lost" : "revoking");
+          // Put out while it joined: others have had its partitions since, whatever it is given next.
+          const isPutOut = outcome === "lost" && this.#memberId !== "";
+          if (wanted === "beat" || isPutOut) this.#tell(outcome === "lost" ? "lost" : "revoking");
           if (outcome === "lost") this.#memberId = "";
           wanted = "join";
         } else {

@@ -4,7 +4,8 @@ import type { Assignments, Share } from "./assignments.ts";
 /**
  * Runs one runnable for each partition that this process has, starting and stopping them as partitions come and go.
  *
- * A partition that stays goes on undisturbed. One whose runnable has ended by itself (another process took it over) and
+ * A partition that stays goes on undisturbed, under its newest epoch: shares may have been missed in which it was
+ * another's, and who took it then must not keep it. One whose runnable has ended by itself (another process took it over) and
  * that is given to this process again is started anew. One that comes back waits until its former run has ended.
  */
 export class PartitionedRunner<R extends Runnable = Runnable> implements Runnable {
@@ -44,6 +45,10 @@ export class PartitionedRunner<R extends Runnable = Runnable> implements Runnabl
     return this.#stopped;
   }
 
+  renew(epoch: number): void {
+    for (const runnable of this.#running.values()) runnable.renew?.(epoch);
+  }
+
   /** What runs now, by partition. */
   get parts(): ReadonlyMap<number, R> {
     return this.#running;
@@ -64,6 +69,7 @@ export class PartitionedRunner<R extends Runnable = Runnable> implements Runnabl
     if (this.#stopped) return;
     for (const [partition, runnable] of [...this.#running]) {
       if (!partitions.includes(partition) || hasEnded(runnable)) this.#end(partition);
+      else runnable.renew?.(epoch);
     }
     const begun = partitions.filter((p) => !this.#running.has(p)).map((p) => this.#begin(p, epoch));
     this.#starting = Promise.all(begun);

@@ -40,6 +40,10 @@ class TaskRun implements Runnable {
     await this.#running;
   }
 
+  renew(epoch: number): void {
+    this.#task.renew(epoch);
+  }
+
   status(): readonly TaskStatus[] {
     return [this.#task.status()];
   }

@@ -33,6 +33,7 @@ export class Task {
   readonly #lifecycle = new Lifecycle();
   readonly #stop = new AbortController();
   readonly #owner = randomUUID();
+  #assignmentEpoch: number;
   #attempts = 0;
   #ownedBefore = false;
   #yieldedTo: Claim | undefined;
@@ -52,6 +53,7 @@ export class Task {
     this.#binding = binding;
     this.#options = { ...options, onStep: (_, step) => this.#step(step) };
     this.#observe = options.onStep;
+    this.#assignmentEpoch = options.assignmentEpoch ?? 0;
     this.#admin = admin;
     this.#time = options.time ?? systemTime;
     this.#intake = new Intake(binding, this.id, options);
@@ -98,6 +100,11 @@ export class Task {
     this.#lifecycle.enter("stopped");
   }
 
+  /** Of the assignment that it has now; its next claim bears it. */
+  renew(assignmentEpoch: number): void {
+    this.#assignmentEpoch = assignmentEpoch;
+  }
+
   stop(): void {
     this.#stop.abort();
   }
@@ -106,7 +113,7 @@ export class Task {
     const me = {
       owner: this.#owner,
       incarnation: `${this.#owner}.${++this.#attempts}`,
-      assignmentEpoch: this.#options.assignmentEpoch ?? 0,
+      assignmentEpoch: this.#assignmentEpoch,
       fingerprint: this.#binding.fingerprint,
       ownedBefore: this.#ownedBefore,
     };

@@ -17,7 +17,7 @@ interface Member {
   generation: number;
   session: Timer;
   /** The answer it waits for while the others join. */
-  waiting: Reply<Joined> | undefined;
+  waiting: Reply<Joined | "lost"> | undefined;
 }
 
 interface Group {
@@ -41,10 +41,20 @@ export class GroupCoordinator {
     this.#time = time;
   }
 
-  join(groupId: string, memberId: string, partitions: number, owned: readonly number[], reply: Reply<Joined>): void {
+  join(
+    groupId: string,
+    memberId: string,
+    partitions: number,
+    owned: readonly number[],
+    reply: Reply<Joined | "lost">,
+  ): void {
     const group = this.#groups.get(groupId) ?? { members: new Map(), partitions, generation: 0, isSharing: false };
     this.#groups.set(groupId, group);
     const known = group.members.get(memberId);
+    if (memberId !== "" && !known) {
+      reply.done("lost");
+      return;
+    }
     const id = known ? memberId : `member-${String(this.#ids++).padStart(3, "0")}`;
     known?.session.cancel();
     group.members.set(id, {

@@ -72,11 +72,18 @@ export class SimulatedMember implements GroupMember {
   }
 
   async #joinOnce(): Promise<void> {
-    const { memberId, partitions } = this.#joined;
-    this.#joined = await this.#process.call<Joined>("join", (reply) =>
+    const { memberId, generation, partitions } = this.#joined;
+    const joined = await this.#process.call<Joined | "lost">("join", (reply) =>
       this.#broker.groups.join(this.#groupId, memberId, this.#partitions, partitions, reply),
     );
-    this.#onEvent({ kind: "assigned", generation: this.#joined.generation, partitions: this.#joined.partitions });
+    if (joined === "lost") {
+      this.#onEvent({ kind: "lost", generation, partitions });
+      this.#joined = { memberId: "", generation, partitions: [] };
+      await this.#joinOnce();
+      return;
+    }
+    this.#joined = joined;
+    this.#onEvent({ kind: "assigned", generation: joined.generation, partitions: joined.partitions });
   }
 
   /** A coordinator that does not answer is no reason to join again. */

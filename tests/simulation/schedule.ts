@@ -50,6 +50,8 @@ const callsUpTo: Readonly<Partial<Record<CallName, number>>> = {
   "list-offsets": 6,
   fetch: 40,
   init: 2,
+  "describe-transaction": 4,
+  "describe-producers": 12,
   "add-partitions": 12,
   produce: 40,
   commit: 12,

@@ -52,7 +52,18 @@ test(
         struck.set(what, (struck.get(what) ?? 0) + count);
     const points = ["T1", "T2", "T3", "T4", "T5", "T6", "C1", "C2", "C3", "C4", "C5", "C6"];
     const ways = ["lose-request", "late-request", "lose-reply", "delay-reply"];
-    const calls = ["init", "add-partitions", "produce", "commit", "fetch", "list-offsets", "join", "heartbeat"];
+    const calls = [
+      "init",
+      "describe-transaction",
+      "describe-producers",
+      "add-partitions",
+      "produce",
+      "commit",
+      "fetch",
+      "list-offsets",
+      "join",
+      "heartbeat",
+    ];
     const wanted = [
       ...points.flatMap((point) => [`kill ${point}`, `pause ${point}`]),
       ...ways.flatMap((way) => calls.map((call) => `${way} ${call}`)),

@@ -41,6 +41,11 @@ class FakeRun implements Runnable {
     this.#log.push(`stopped ${this.#name}`);
   }
 
+  readonly epochs: number[] = [];
+  renew(epoch: number): void {
+    this.epochs.push(epoch);
+  }
+
   status(): readonly TaskStatus[] {
     const { state } = this;
     const counters = noCounters();
@@ -73,6 +78,14 @@ describe("running what a process was given", () => {
     await assign(2, 1, 2);
     expect(log).toEqual(["start 0@1", "start 1@1", "stop 0@1", "stopped 0@1", "start 2@2"]);
     expect(runner.status().map((t) => t.partition)).toEqual(["1@1", "2@2"]);
+  });
+
+  test("one that stays goes on under its newest epoch: a share may have been missed in which it was another's", async () => {
+    const { runner, assign } = setUp();
+    await runner.start();
+    await assign(1, 0, 1);
+    await assign(4, 1);
+    expect((runner.parts.get(1) as FakeRun).epochs).toEqual([4]);
   });
 
   test("a partition that comes back begins only when its former run has ended", async () => {

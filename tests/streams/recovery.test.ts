@@ -118,6 +118,24 @@ describe("two owners", () => {
     expect(world.outcome()).toEqual({ numbers: upTo(40), wrong: undefined });
   });
 
+  test("one that stays under a newer assignment has its task back from another that had it in between", async () => {
+    const world = await World.initialised();
+    const first = world.task({ more: { assignmentEpoch: 3 } });
+    const firstRuns = first.run();
+    world.feed(10);
+    await world.until(() => counted(first) === 10);
+    const between = world.task({ more: { assignmentEpoch: 4 } });
+    const betweenRuns = between.run();
+    await world.until(() => between.status().state === "running");
+    await stopped(world, between, betweenRuns);
+    first.renew(5); // it has heard nothing of the fourth
+    world.feed(10);
+    await world.until(() => counted(first) === 20);
+    await stopped(world, first, firstRuns);
+    expect(first.yieldedTo).toBeUndefined();
+    expect(world.outcome()).toEqual({ numbers: upTo(20), wrong: undefined });
+  });
+
   test("one that is fenced well before its successor's claim can be read waits for it, and yields", async () => {
     const world = await World.initialised();
     const first = world.task();
