@@ -190,7 +190,7 @@ export const breaks: readonly Break[] = [
     name: "a newly initialised changelog is refused while its marker is on its way",
     file: takeOver,
     patch: [["    if (fold.result.records === 0) await refuseUnreadable(admin, topic, partition, endOffset);\n", ""]],
-    ...small,
+    tests: ["tests/streams/recovery.test.ts"],
   },
   {
     name: "a throwing record is counted again whenever a failed commit brings it back",

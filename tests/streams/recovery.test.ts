@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { GENESIS, genesisValue, NEWEST_STATE_VERSION } from "../../streams/task/changelog.ts";
 import type { CallName } from "../../streams/testing/index.ts";
 import {
   changelog,
@@ -224,6 +225,21 @@ test("a changelog whose last commits stand behind another's open transaction is 
   // It gets through when the other's transaction times out, and not before.
   await through(world, world.task(), 30);
   expect(world.outcome()).toEqual({ numbers: upTo(30), wrong: undefined });
+});
+
+test("a changelog of which nothing can be read yet, for its first record's end is on its way, is waited for", async () => {
+  const world = new World();
+  const init = world.broker.producer("test.sum.0");
+  await world.done(init.init());
+  const genesis = { key: GENESIS, value: genesisValue(NEWEST_STATE_VERSION), timestampMs: 0 };
+  await world.done(init.send([{ topic: changelog, partition: 0, ...genesis }]));
+  const task = world.task();
+  const running = task.run();
+  await world.pass(300);
+  await world.done(init.commit());
+  world.feed(10);
+  await world.until(() => counted(task) === 10);
+  await stopped(world, task, running);
 });
 
 describe("a commit whose markers the broker never wrote", () => {
