@@ -12,16 +12,16 @@ import { readdirSync, statSync } from "node:fs";
 import { loadavg } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectCodecs, initialise } from "../../commands/init.ts";
-import { readConfig } from "../../config.ts";
+import type { Stack } from "../../local/index.ts";
 import { settingsOf, stages, topics, writtenBy } from "../../pipeline.ts";
 import { createFeaturesProcessor, loadFeatureSet } from "../../processors/index.ts";
 import type { LogBatch } from "../../schemas/index.ts";
 import { type Broker, changelogTopicFor, initialiseStage, StageRunner, stageName } from "../../streams/index.ts";
 import { KafkaClient } from "../../streams/kafka/kafkajs.ts";
 import { flagsOf } from "../support/flags.ts";
-import { brokerOf, testStack, until } from "../support/kafka.ts";
+import { testStack, until } from "../support/kafka.ts";
 import { atLeastOnce } from "./commit/at-least-once.ts";
+import { benchEnvironment } from "./live/environment.ts";
 import { LiveFeed } from "./live/feed.ts";
 import { LiveFleet } from "./live/fleet.ts";
 import { follow } from "./live/follow.ts";
@@ -52,20 +52,9 @@ async function withStack<T>(use: (at: Awaited<ReturnType<typeof started>>) => Pr
   }
 }
 
-async function started(stack: Parameters<typeof brokerOf>[0], runDir: string) {
-  const env = {
-    WEIR_ENV: "bench",
-    WEIR_KAFKA_BROKERS: stack.endpoints.kafka.join(","),
-    WEIR_REGISTRY_URL: stack.endpoints.registry,
-    WEIR_PARTITIONS: String(PARTITIONS),
-    WEIR_ORDINAL: "0/1",
-    WEIR_COMMIT_INTERVAL_MS: String(COMMIT_INTERVAL_MS),
-  };
-  const config = readConfig(env, []);
-  const broker = brokerOf(stack);
-  const codecs = await connectCodecs(config);
-  await initialise(config, broker);
-  return { env, broker, codecs, runDir, brokers: [...stack.endpoints.kafka] };
+async function started(stack: Stack, runDir: string) {
+  const environment = await benchEnvironment(stack, PARTITIONS, COMMIT_INTERVAL_MS);
+  return { ...environment, runDir, brokers: [...stack.endpoints.kafka] };
 }
 type Started = Awaited<ReturnType<typeof started>>;
 

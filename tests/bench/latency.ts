@@ -8,15 +8,14 @@
  */
 import { loadavg } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connectCodecs, initialise } from "../../commands/init.ts";
-import { readConfig } from "../../config.ts";
 import { topics } from "../../pipeline.ts";
 import { DEFAULT_GRACE_MS } from "../../processors/index.ts";
 import type { Codecs, FeatureBatch } from "../../schemas/index.ts";
 import { createBridge } from "../../sources/index.ts";
 import type { Broker } from "../../streams/index.ts";
 import { flagsOf } from "../support/flags.ts";
-import { brokerOf, testStack, until } from "../support/kafka.ts";
+import { testStack, until } from "../support/kafka.ts";
+import { benchEnvironment } from "./live/environment.ts";
 import { LiveFeed } from "./live/feed.ts";
 import { FLUSH_EVERY_MS, LiveFleet } from "./live/fleet.ts";
 import { follow } from "./live/follow.ts";
@@ -57,18 +56,7 @@ async function withFeatures<T>(use: (bench: Bench) => Promise<T>): Promise<T> {
   const { stack, stop } = await testStack(["kafka", "registry"]);
   let stage: StageProcess | undefined;
   try {
-    const env = {
-      WEIR_ENV: "bench",
-      WEIR_KAFKA_BROKERS: stack.endpoints.kafka.join(","),
-      WEIR_REGISTRY_URL: stack.endpoints.registry,
-      WEIR_PARTITIONS: String(PARTITIONS),
-      WEIR_ORDINAL: "0/1",
-      WEIR_COMMIT_INTERVAL_MS: String(COMMIT_INTERVAL_MS),
-    };
-    const config = readConfig(env, []);
-    const broker = brokerOf(stack);
-    const codecs = await connectCodecs(config);
-    await initialise(config, broker);
+    const { env, broker, codecs } = await benchEnvironment(stack, PARTITIONS, COMMIT_INTERVAL_MS);
     stage = new StageProcess("features", { ...process.env, ...env });
     await stage.running();
     const seen: Row[] = [];
@@ -76,7 +64,7 @@ async function withFeatures<T>(use: (bench: Bench) => Promise<T>): Promise<T> {
       const { windowEndMs, entities } = codecs.decode<FeatureBatch>(topics.features, value!);
       if (entities.length > 0) seen.push({ windowEndMs, partition, rows: entities.length, atMs });
     });
-    const result = await use({ broker, codecs, stage, env: config.env, seen });
+    const result = await use({ broker, codecs, stage, env: env.WEIR_ENV, seen });
     await following.stop();
     return result;
   } finally {
