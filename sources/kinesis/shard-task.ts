@@ -215,7 +215,9 @@ export class ShardTask {
       else if (this.#tipMs === page.askedMs) await this.#atTip();
       if (signal.aborted) break;
     }
-    await this.#writer?.settle();
+    await this.#writer!.settle();
+    // Whoever reads once the bridge has stopped finds all of it; the next take over sees to it where this fails.
+    await this.#producer!.settle().catch(() => {});
     return "stopped";
   }
 

@@ -131,6 +131,8 @@ export class Task {
     this.#started();
     try {
       while (!this.#stop.signal.aborted) await work.run().catch((error) => this.#abort(error, work));
+      // Told to stop: what was committed can be read once this has ended. A successor sees to it where this fails.
+      await taken.producer.settle().catch(() => undefined);
     } finally {
       await Promise.all([work.close(), taken.producer.close()]);
     }

@@ -8,7 +8,9 @@ const here = new URL(".", import.meta.url);
 const names = readdirSync(here)
   .filter((file) => file.endsWith(".ts") && file !== "run.ts")
   .map((file) => file.slice(0, -3));
-const [name, ...args] = process.argv.slice(2);
+const [name, ...given] = process.argv.slice(2);
+// Asked for or not: the last line is JSON.
+const args = given.filter((arg) => arg !== "--json");
 if (name === undefined || !names.includes(name)) {
   console.error(`Name one of the benchmarks: ${names.join(", ")}.`);
   process.exit(2);

@@ -483,6 +483,14 @@ describe("time", () => {
   );
 });
 
+test("what the bridge has committed can be read as soon as it has stopped, however late the broker marks it", async () => {
+  const world = newWorld();
+  world.broker.marksLate = true;
+  const expected = fill(world);
+  await runThrough(world);
+  expect(world.eventIds()).toEqual(expected);
+});
+
 test("stop ends a page early, and the next start takes up the rest", async () => {
   const world = newWorld();
   const expected = fill(world);

@@ -14,7 +14,7 @@ interface Entry extends RawRecord {
 }
 
 interface Transaction {
-  state: "open" | "committed" | "aborted";
+  state: "open" | "unmarked" | "committed" | "aborted";
 }
 
 /** What happens to one call of a producer. "after": the broker does it, but the caller hears an error. */
@@ -32,6 +32,8 @@ export class FakeBroker implements Broker {
   /** Committed and aborted transactions, for tests that look at their number. */
   commits = 0;
   fault: (call: Fault["call"], transactionalId: string) => Fault["when"] | undefined = () => undefined;
+  /** A commit's records can be read only later: with the producer's next transaction, or once it is settled. */
+  marksLate = false;
 
   constructor(partitionCounts: Readonly<Record<string, number>>) {
     this.#partitionCounts = partitionCounts;
@@ -56,6 +58,10 @@ export class FakeBroker implements Broker {
     let epoch = -1;
     let isDead = false;
     let transaction: Transaction | undefined;
+    const mark = (): void => {
+      const last = this.#open.get(transactionalId);
+      if (last?.state === "unmarked") last.state = "committed";
+    };
     const call = (name: Fault["call"], act: () => void): void => {
       if (isDead) throw new WeirError("PRODUCER_DEAD", "retry", transactionalId, "");
       if (name !== "init" && this.#epochs.get(transactionalId) !== epoch) {
@@ -76,11 +82,13 @@ export class FakeBroker implements Broker {
         call("init", () => {
           epoch = (this.#epochs.get(transactionalId) ?? 0) + 1;
           this.#epochs.set(transactionalId, epoch);
+          mark();
           const left = this.#open.get(transactionalId);
           if (left?.state === "open") left.state = "aborted";
         }),
       send: async (records: readonly ProducerRecord[]) =>
         call("send", () => {
+          mark();
           transaction ??= { state: "open" };
           this.#open.set(transactionalId, transaction);
           for (const r of records) {
@@ -90,10 +98,12 @@ export class FakeBroker implements Broker {
           }
         }),
       sendOffsets: async () => {},
-      settle: async () => {},
+      settle: async () => {
+        if (!isDead) mark();
+      },
       commit: async () =>
         call("commit", () => {
-          if (transaction) transaction.state = "committed";
+          if (transaction) transaction.state = this.marksLate ? "unmarked" : "committed";
           transaction = undefined;
           this.commits++;
         }),
@@ -135,7 +145,7 @@ export class FakeBroker implements Broker {
   }
 
   #lastStable(log: readonly Entry[]): number {
-    const open = log.findIndex((e) => e.transaction.state === "open");
+    const open = log.findIndex((e) => e.transaction.state === "open" || e.transaction.state === "unmarked");
     return open < 0 ? log.length : open;
   }
 }

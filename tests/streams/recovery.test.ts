@@ -298,6 +298,22 @@ describe("a commit whose markers the broker never wrote", () => {
   });
 });
 
+test("what a task has committed can be read as soon as it has stopped, however long the broker takes to mark it", async () => {
+  const world = await World.initialised(1, { maxMarkerLatencyMs: 2_000 });
+  const task = world.task();
+  const running = task.run();
+  world.feed(10);
+  await world.until(() => counted(task) === 10);
+  expect(world.read(output)).toEqual([]);
+  task.stop();
+  let ended = false;
+  void running.then(() => {
+    ended = true;
+  });
+  await world.until(() => ended);
+  expect(world.outcome()).toEqual({ numbers: upTo(10), wrong: undefined });
+});
+
 test("an aborted transaction without markers is not taken along by the successor's commit", async () => {
   const world = await World.initialised();
   const process = world.broker.process("owner");

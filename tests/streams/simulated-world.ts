@@ -76,13 +76,13 @@ export class World {
   readonly codecs = codecs;
   #fed = 0;
 
-  constructor(seed = 1) {
-    this.broker = new SimulatedBroker({ time: this.time, seed });
+  constructor(seed = 1, options: { readonly maxMarkerLatencyMs?: number } = {}) {
+    this.broker = new SimulatedBroker({ time: this.time, seed, ...options });
     for (const topic of [input, output, changelog, dead]) this.broker.createTopic(topic, PARTITIONS);
   }
 
-  static async initialised(seed = 1): Promise<World> {
-    const world = new World(seed);
+  static async initialised(...options: ConstructorParameters<typeof World>): Promise<World> {
+    const world = new World(...options);
     await world.done(initialiseStage({ stage }, PARTITIONS, { broker: world.broker, env: "test" }));
     return world;
   }
