@@ -123,10 +123,9 @@ async function run(): Promise<void> {
   };
   const processes = Number(flags.processes);
   const shares = Array.from({ length: processes }, (_, i) => PARTITION_NUMBERS.filter((p) => p % processes === i));
-  const stops = processes === 1 ? [runHere(PARTITION_NUMBERS, tell)] : shares.map((share) => runThere(share, tell));
+  const stops = shares.map((share, i) => (i === 0 ? runHere : runThere)(share, tell));
   await finished;
   const all = await Promise.all(stops.map((stop) => stop()));
-  if (processes > 1) all.push(used());
   const cpuSeconds = all.reduce((sum, u) => sum + u.cpuSeconds, 0);
   const peakRssMib = all.reduce((sum, u) => sum + u.peakRssMib, 0);
   const times = { firstRecordAtMs, halfCommittedAtMs, endCommittedAtMs };
