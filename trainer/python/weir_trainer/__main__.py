@@ -20,6 +20,7 @@ import platform
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 import numpy as np
@@ -28,6 +29,8 @@ from . import fit
 from .model import load
 
 GOLDEN_ROWS = 64
+# Fits at a time. Each has threads of its own as the job says, so how many there are changes no model; memory grows with them.
+FITS = ThreadPoolExecutor(min(4, len(os.sched_getaffinity(0))))
 LIBRARIES = {
     "isolation-forest-json": ["scikit-learn", "numpy"],
     "xgboost-json": ["xgboost-cpu", "numpy"],
@@ -36,7 +39,7 @@ LIBRARIES = {
 
 
 def tell(**event):
-    print(json.dumps(event), flush=True)
+    print(f"{json.dumps(event)}\n", end="", flush=True)
 
 
 def write_json(folder, name, document):
@@ -83,6 +86,13 @@ class Rows:
         return pseudo_target(rows, self.job["pseudoLabelShare"], self.job["forest"], scratch, self.job["threads"])
 
 
+def catboost_fold(part, parameters, threads):
+    train, target, scored, _ = part
+    with tempfile.TemporaryDirectory() as folder:
+        fit.catboost_anomaly(train, target, parameters, folder, threads)
+        return load("catboost-onnx", folder)(scored)
+
+
 def out_of_fold(rows, folds, parameters, threads):
     """The output for every row by the fold that scores it, and the parameters for the fit on all rows."""
     parts = []
@@ -90,18 +100,58 @@ def out_of_fold(rows, folds, parameters, threads):
         train = rows.of(part == 1)
         parts.append((train, rows.target(part == 1, train), rows.of(part == 2), rows.truth(part == 2)))
     if rows.model["format"] == "xgboost-json":
-        outputs, kept = fit.xgboost_folds(parts, parameters, threads)
+        outputs, kept = fit.xgboost_folds(parts, parameters, threads, FITS.map)
         parameters = {**parameters, "num_boost_round": kept}
     else:
-        outputs = []
-        for train, target, scored, _ in parts:
-            with tempfile.TemporaryDirectory() as folder:
-                fit.catboost_anomaly(train, target, parameters, folder, threads)
-                outputs.append(load(rows.model["format"], folder)(scored))
+        outputs = FITS.map(lambda part: catboost_fold(part, parameters, threads), parts)
     raw = np.full(len(rows.label), np.nan, dtype=np.float32)
     for part, output in zip(folds, outputs):
         raw[part == 2] = output
     return raw, parameters
+
+
+class Fitting:
+    """What all models of a job share: its rows, and what they are for."""
+
+    def __init__(self, job, home, matrix, label, train, held, folds):
+        self.job, self.home, self.matrix, self.label = job, home, matrix, label
+        self.train, self.held, self.folds = train, held, folds
+
+    def model(self, model):
+        tell(step="fit", model=model["name"], detail=f"{self.train.sum()} rows x {len(model['columns'])} columns")
+        started = time.monotonic()
+        folder = os.path.join(self.home, "out", model["name"])
+        os.makedirs(folder)
+        parameters, data = model["parameters"], Rows(self.job, self.home, self.matrix, self.label, model)
+        by_fold = None
+        if self.folds and model["format"] != "isolation-forest-json":
+            by_fold, parameters = out_of_fold(data, self.folds, parameters, self.job["threads"])
+        rows = data.of(self.train)
+        target = data.target(self.train, rows)
+        result = FITS.submit(self.published, data, rows, target, parameters, folder).result()
+        fitted = time.monotonic()
+        tell(step="score", model=model["name"], detail=f"{result['rounds']} trees in {fitted - started:.1f} s")
+        scorer = load(model["format"], folder)
+        rows = data.of(self.held)
+        raw = scorer(rows)
+        (raw if by_fold is None else by_fold[self.held]).astype("<f4").tofile(os.path.join(folder, "raw.f32"))
+        write_json(folder, "golden.json", golden(rows, raw, scorer))
+        if result["importance"] is None:
+            result["importance"] = fit.forest_importance(scorer, rows)
+        libraries = {name: version(name) for name in LIBRARIES[model["format"]]}
+        report = {**result, "seconds": time.monotonic() - started, "positives": int(target.sum())}
+        write_json(folder, "fit.json", {**report, "libraries": {"python": platform.python_version(), **libraries}})
+
+    def published(self, data, rows, target, parameters, folder):
+        threads, model_format = self.job["threads"], data.model["format"]
+        if model_format == "isolation-forest-json":
+            return fit.isolation_forest(rows, parameters, folder, threads)
+        if model_format == "catboost-onnx":
+            return fit.catboost_anomaly(rows, target, parameters, folder, threads)
+        known = self.held & (self.label >= 0)
+        stops_early = not self.folds and 0 < (self.label[known] == 1).sum() < known.sum()
+        check = (data.of(known), data.truth(known)) if stops_early else None
+        return fit.xgboost_anomaly(rows, target, check, parameters, folder, threads)
 
 
 def main(path):
@@ -115,38 +165,9 @@ def main(path):
     flags = lambda name: np.fromfile(os.path.join(home, name), dtype="i1")
     label, train, held = flags(job["label"]), flags(job["fit"]) == 1, flags(job["held"]) == 1
     folds = [flags(name) for name in job["folds"]]
-    known = held & (label >= 0)
-    early_stopping = not folds and 0 < (label[known] == 1).sum() < known.sum()
-    for model in job["models"]:
-        tell(step="fit", model=model["name"], detail=f"{train.sum()} rows x {len(model['columns'])} columns")
-        started = time.monotonic()
-        folder = os.path.join(home, "out", model["name"])
-        os.makedirs(folder)
-        parameters, data = model["parameters"], Rows(job, home, matrix, label, model)
-        by_fold = None
-        if folds and model["format"] != "isolation-forest-json":
-            by_fold, parameters = out_of_fold(data, folds, parameters, threads)
-        rows = data.of(train)
-        target = data.target(train, rows)
-        if model["format"] == "isolation-forest-json":
-            result = fit.isolation_forest(rows, parameters, folder, threads)
-        elif model["format"] == "xgboost-json":
-            check = (data.of(known), data.truth(known)) if early_stopping else None
-            result = fit.xgboost_anomaly(rows, target, check, parameters, folder, threads)
-        else:
-            result = fit.catboost_anomaly(rows, target, parameters, folder, threads)
-        fitted = time.monotonic()
-        tell(step="score", model=model["name"], detail=f"{result['rounds']} trees in {fitted - started:.1f} s")
-        scorer = load(model["format"], folder)
-        rows = data.of(held)
-        raw = scorer(rows)
-        (raw if by_fold is None else by_fold[held]).astype("<f4").tofile(os.path.join(folder, "raw.f32"))
-        write_json(folder, "golden.json", golden(rows, raw, scorer))
-        if result["importance"] is None:
-            result["importance"] = fit.forest_importance(scorer, rows)
-        libraries = {name: version(name) for name in LIBRARIES[model["format"]]}
-        report = {**result, "seconds": time.monotonic() - started, "positives": int(target.sum())}
-        write_json(folder, "fit.json", {**report, "libraries": {"python": platform.python_version(), **libraries}})
+    fitting = Fitting(job, home, matrix, label, train, held, folds)
+    with ThreadPoolExecutor(len(job["models"])) as models:
+        list(models.map(fitting.model, job["models"]))
 
 
 if __name__ == "__main__":

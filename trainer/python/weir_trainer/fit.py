@@ -77,35 +77,38 @@ def forest_importance(scorer, rows):
     return shares(falls)
 
 
-def xgboost_folds(folds, parameters, threads):
+def xgboost_folds(folds, parameters, threads, each):
     """One output array per fold, and the rounds that suit them: the median of the folds' best ones.
 
-    `folds` = [(rows, target, rows to score, their target)]. All folds keep that many rounds, as the final fit will.
+    `folds` = [(rows, target, rows to score, their target)]; `each` maps over them. All folds keep that many rounds, as
+    the final fit will.
     """
     import xgboost
 
     settings = dict(parameters)
     rounds = settings.pop("num_boost_round")
     settings.pop("early_stopping_rounds")
-    boosters, best = [], []
-    for train, target, scored, truth in folds:
+
+    def fold(part):
+        train, target, scored, truth = part
         told = {}
-        boosters.append(
-            xgboost.train(
-                {**settings, "nthread": threads},
-                xgboost.QuantileDMatrix(train, target, nthread=threads),
-                num_boost_round=rounds,
-                evals=[(xgboost.DMatrix(scored, truth), "fold")],
-                evals_result=told,
-                verbose_eval=False,
-            )
+        booster = xgboost.train(
+            {**settings, "nthread": threads},
+            xgboost.QuantileDMatrix(train, target, nthread=threads),
+            num_boost_round=rounds,
+            evals=[(xgboost.DMatrix(scored, truth), "fold")],
+            evals_result=told,
+            verbose_eval=False,
         )
-        if 0 < truth.sum() < len(truth):
-            best.append(int(np.argmax(told["fold"][settings["eval_metric"]])) + 1)
+        is_told = 0 < truth.sum() < len(truth)
+        return booster, int(np.argmax(told["fold"][settings["eval_metric"]])) + 1 if is_told else None
+
+    fitted = list(each(fold, folds))
+    best = [rounds for _, rounds in fitted if rounds is not None]
     kept = int(np.median(best)) if best else rounds
     outputs = [
         booster[:kept].inplace_predict(scored, validate_features=False)
-        for booster, (_, _, scored, _) in zip(boosters, folds)
+        for (booster, _), (_, _, scored, _) in zip(fitted, folds)
     ]
     return outputs, kept
 
