@@ -29,6 +29,7 @@ const components = [
   "tests/streams/broker.test.ts",
   "tests/streams/group.test.ts",
   "tests/streams/kafka-interop.test.ts",
+  "tests/streams/left-open.test.ts",
   "tests/streams/scaling.test.ts",
   "tests/streams/task.test.ts",
   "tests/trainer/failures.test.ts",
@@ -69,6 +70,8 @@ const suites: readonly Suite[] = [
     commands: [
       vitest(
         "unit",
+        // By itself vitest leaves one core free, which of two is half.
+        "--maxWorkers=2",
         "--exclude=tests/e2e/**",
         "--exclude=tests/system/**",
         ...components.map((file) => `--exclude=${file}`),

@@ -76,3 +76,11 @@ test("every test file holds a test", () => {
 test("no marker of work put off", () => {
   expect(hits([...productFiles(), ...tests], /\b(TODO|FIXME|XXX|HACK)\b/)).toEqual([]);
 });
+
+test("every test that starts components is in the suite that runs one file at a time", () => {
+  const runner = read("tests/run.ts");
+  const starts = tests.filter((f) => f.endsWith(".test.ts") && /\b(testStack|startStack)\(/.test(code(f)));
+  const alone = /^tests\/(e2e|system)\//;
+  expect(starts.length).toBeGreaterThan(0);
+  expect(starts.filter((file) => !alone.test(file) && !runner.includes(`"${file}"`))).toEqual([]);
+});
