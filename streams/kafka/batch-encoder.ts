@@ -1,6 +1,6 @@
 import { constants, zstdCompressSync } from "node:zlib";
+import { crc32c } from "@node-rs/crc32";
 import type { ProducerRecord } from "../ports.ts";
-import { crc32c } from "./crc32c.ts";
 
 const HEADER_BYTES = 61;
 const TRANSACTIONAL = 0x10;
@@ -89,7 +89,7 @@ export function encodeBatch(
   out.writeInt16BE(producerEpoch, 51);
   out.writeInt32BE(sequence, 53);
   out.writeInt32BE(records.length, 57);
-  out.writeUInt32BE(crc32c(out, 21, out.length), 17);
+  out.writeUInt32BE(crc32c(out.subarray(21)), 17);
   return out;
 }
 

@@ -1,6 +1,6 @@
+import { crc32c } from "@node-rs/crc32";
 import type { Broker, ProducerRecord, TopicName, TxnProducer } from "../../../streams/index.ts";
 import { encodeBatch, sequenceAfter } from "../../../streams/kafka/batch-encoder.ts";
-import { crc32c } from "../../../streams/kafka/crc32c.ts";
 import type { KafkaBroker, KafkaClient, KafkaCluster, KafkaCoordinator } from "../../../streams/kafka/kafkajs.ts";
 import { produceRequest } from "../../../streams/kafka/produce-request.ts";
 import { slices } from "../../../streams/kafka/slices.ts";
@@ -129,7 +129,7 @@ class PlainProducer implements TxnProducer {
 /** The same batch outside of any transaction: one bit of its attributes, and the checksum anew. */
 export function plain(batch: Buffer): Buffer {
   batch.writeInt16BE(batch.readInt16BE(21) & ~TRANSACTIONAL, 21);
-  batch.writeUInt32BE(crc32c(batch, 21, batch.length), 17);
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17);
   return batch;
 }
 
