@@ -1,3 +1,4 @@
+import { inOrder } from "./in-order.ts";
 import { maskedTokens } from "./mask.ts";
 import { signalsOf, type TemplateSignals } from "./signals.ts";
 import type { Template } from "./template.ts";
@@ -56,18 +57,6 @@ export function mineMinute(miner: TemplateMiner, texts: ReadonlyMap<string, numb
     miner.weigh(template, weight + count, minute);
   }
   return { signals: signalsOf(counts, weights, usual), changes };
-}
-
-/** Put in one by one: mostly they are two or three. */
-function inOrder(texts: Iterable<string>): string[] {
-  const sorted: string[] = [];
-  for (const text of texts) {
-    let at = sorted.length;
-    sorted.push(text);
-    for (; at > 0 && sorted[at - 1]! > text; at--) sorted[at] = sorted[at - 1]!;
-    sorted[at] = text;
-  }
-  return sorted;
 }
 
 /** 0: the template is as good as new. */

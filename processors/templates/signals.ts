@@ -1,11 +1,4 @@
-/** Whatever tells templates apart. */
-export type TemplateId = string | number;
-
-/** Lines of one entity in one minute by template. */
-export type TemplateCounts = ReadonlyMap<TemplateId, number>;
-
-/** What is usual: each template's lines, older ones counting less. */
-export type TemplateBaseline = ReadonlyMap<TemplateId, number>;
+import { inOrder } from "./in-order.ts";
 
 export interface TemplateSignals {
   /** Templates seen in the minute. */
@@ -27,15 +20,10 @@ export type TemplateSignal = (typeof templateSignalNames)[number];
 
 const RARE_BELOW = 0.01;
 
-/** The signals of one minute against the baseline before it. Pure. The order of the counts makes no difference. */
-export function templateSignals(counts: TemplateCounts, baseline: TemplateBaseline): TemplateSignals {
-  let usual = 0;
-  for (const [, weight] of [...baseline].sort(([a], [b]) => (a < b ? -1 : 1))) usual += weight;
-  const weights = [...counts.keys()].map((key) => baseline.get(key) ?? 0);
-  return signalsOf([...counts.values()], weights, usual);
-}
-
-/** The same, given each template's lines, its weight in the baseline (0: not known there), and the baseline's sum. */
+/**
+ * The signals of one minute, given each template's lines, its weight in the baseline (what is usual, older lines counting
+ * less; 0: not known there), and the baseline's sum. Pure. The order of the templates makes no difference.
+ */
 export function signalsOf(counts: readonly number[], weights: readonly number[], usual: number): TemplateSignals {
   let lines = 0;
   let top = 0;
@@ -64,16 +52,4 @@ function entropyOf(counts: readonly number[], lines: number): { entropyBits: num
   let bits = 0;
   for (let i = 0; i < sorted.length; i++) bits -= (sorted[i]! / lines) * Math.log2(sorted[i]! / lines);
   return { entropyBits: Math.max(0, bits), evenness: counts.length > 1 ? bits / Math.log2(counts.length) : 0 };
-}
-
-/** Put in one by one: mostly they are two or three. */
-function inOrder(counts: readonly number[]): number[] {
-  const sorted: number[] = [];
-  for (const count of counts) {
-    let at = sorted.length;
-    sorted.push(count);
-    for (; at > 0 && sorted[at - 1]! > count; at--) sorted[at] = sorted[at - 1]!;
-    sorted[at] = count;
-  }
-  return sorted;
 }
