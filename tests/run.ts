@@ -71,7 +71,7 @@ const suites: readonly Suite[] = [
       vitest(
         "unit",
         // By itself vitest leaves one core free, which of two is half.
-        "--maxWorkers=2",
+        "--maxWorkers=100%",
         "--exclude=tests/e2e/**",
         "--exclude=tests/system/**",
         ...components.map((file) => `--exclude=${file}`),

@@ -215,9 +215,7 @@ export class ShardTask {
       else if (this.#tipMs === page.askedMs) await this.#atTip();
       if (signal.aborted) break;
     }
-    await this.#writer!.settle();
-    // Whoever reads once the bridge has stopped finds all of it; the next take over sees to it where this fails.
-    await this.#producer!.settle().catch(() => {});
+    await this.#settle();
     return "stopped";
   }
 

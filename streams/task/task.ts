@@ -132,7 +132,7 @@ export class Task {
     try {
       while (!this.#stop.signal.aborted) await work.run().catch((error) => this.#abort(error, work));
       // Told to stop: what was committed can be read once this has ended. A successor sees to it where this fails.
-      await taken.producer.settle().catch(() => undefined);
+      await taken.producer.settle();
     } finally {
       await Promise.all([work.close(), taken.producer.close()]);
     }

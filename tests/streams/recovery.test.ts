@@ -305,12 +305,7 @@ test("what a task has committed can be read as soon as it has stopped, however l
   world.feed(10);
   await world.until(() => counted(task) === 10);
   expect(world.read(output)).toEqual([]);
-  task.stop();
-  let ended = false;
-  void running.then(() => {
-    ended = true;
-  });
-  await world.until(() => ended);
+  await stopped(world, task, running);
   expect(world.outcome()).toEqual({ numbers: upTo(10), wrong: undefined });
 });
 

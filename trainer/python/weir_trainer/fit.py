@@ -104,7 +104,7 @@ def xgboost_folds(folds, parameters, threads, each):
         return booster, int(np.argmax(told["fold"][settings["eval_metric"]])) + 1 if is_told else None
 
     fitted = list(each(fold, folds))
-    best = [rounds for _, rounds in fitted if rounds is not None]
+    best = [at for _, at in fitted if at is not None]
     kept = int(np.median(best)) if best else rounds
     outputs = [
         booster[:kept].inplace_predict(scored, validate_features=False)
